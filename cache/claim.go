@@ -1,0 +1,215 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+	"github.com/cachesrv/cachesrv/cache/key"
+)
+
+// A claim is the exclusive .tmp of a URL: fills and twin makers hold one. It keeps the folders it was made in, never
+// opened again, so that what is published after a subtree was dropped lands in the trash with them.
+type claim struct {
+	gen    *generation
+	file   key.File
+	fd     int         // the claimed file, with its flock
+	folder *sys.Dir    // of the claim, in pages/
+	place  [2]*sys.Dir // where the page goes, in each tree: folder, or its sub-folder of variants
+	taken  time.Time
+	noted  int64 // the invalidation counter, read after the claim
+
+	published bool // the file has its name
+}
+
+// claimAttempts bounds the tries for a name that others keep taking or whose folder keeps vanishing.
+const claimAttempts = 20
+
+// claim takes the claim of a key's URL, reclaiming one whose owner died.
+//
+//	openat2 pages/FOLDER · openat2 private/FOLDER
+//	openat NAME.tmp O_CREAT|O_EXCL · flock             EEXIST: reclaim, see orphan
+//	read the invalidation counter
+func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
+	if k.Host == "" || k.Path == "" {
+		return nil, fmt.Errorf("claim %q: %w: a page's key has a host and a path", k, key.ErrInvalid)
+	}
+	if s.o.Plain && k.Variant != "" {
+		return nil, fmt.Errorf("claim %q: %w: a plain folder has one variant per URL", k, key.ErrUncacheable)
+	}
+	g, err := s.current(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("claim %s: %w", k, err)
+	}
+	c := &claim{gen: g, file: k.File(), fd: -1}
+	if err := c.take(s.o.Plain); err != nil {
+		c.close()
+		return nil, fmt.Errorf("claim %s: %w", k, err)
+	}
+	c.taken = time.Now()
+	if c.noted, err = g.inv.Counter(ctx); err != nil {
+		c.unlinkOwn()
+		c.close()
+		return nil, fmt.Errorf("claim %s: %w", k, err)
+	}
+	return c, nil
+}
+
+func (c *claim) take(plain bool) error {
+	name := c.file.Base + key.ClaimSuffix
+	for range claimAttempts {
+		if err := c.openFolders(plain); err != nil {
+			return err
+		}
+		fd, err := c.folder.Create(name)
+		switch {
+		case err == nil:
+			locked, err := sys.TryLock(fd)
+			if err != nil || !locked {
+				// Between our two calls someone took the new file for an orphan, and is about to unlink it.
+				_ = sys.CloseFD(fd)
+				return errors.Join(err, ErrClaimed)
+			}
+			c.fd = fd
+			return nil
+		case errors.Is(err, fs.ErrExist):
+			gone, err := reclaim(c.folder, name)
+			if err != nil {
+				return err
+			}
+			if !gone {
+				return ErrClaimed
+			}
+		case errors.Is(err, fs.ErrNotExist): // the folder was removed meanwhile
+		default:
+			return err
+		}
+	}
+	return ErrClaimed
+}
+
+// openFolders opens the page's folder in both trees, and for a variant its sub-folder.
+func (c *claim) openFolders(plain bool) error {
+	c.closeFolders()
+	var err error
+	if c.folder, err = c.gen.trees[treePages].OpenOrMake(c.file.Folder); err != nil {
+		return err
+	}
+	c.place[treePages] = c.folder
+	if c.file.Variant != "" {
+		if c.place[treePages], err = c.folder.OpenOrMake(c.file.Base + key.VariantSuffix); err != nil {
+			return err
+		}
+	}
+	if plain {
+		return nil
+	}
+	private := c.file.Folder
+	if c.file.Variant != "" {
+		private = c.file.Variants()
+	}
+	c.place[treePrivate], err = c.gen.trees[treePrivate].OpenOrMake(private)
+	return err
+}
+
+// name is the page's name within its place.
+func (c *claim) name() string {
+	if c.file.Variant != "" {
+		return c.file.Variant
+	}
+	return c.file.Base
+}
+
+// reclaim unlinks a claim whose owner died: the kernel gave its lock back. It reports whether the name is free now.
+func reclaim(folder *sys.Dir, name string) (gone bool, err error) {
+	fd, err := folder.OpenFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return removeForeign(folder, name, err)
+	}
+	defer sys.CloseFD(fd)
+	st, err := sys.Fstat(fd)
+	if err != nil {
+		return false, err
+	}
+	if !st.Regular() {
+		return removeForeign(folder, name, nil)
+	}
+	if locked, err := sys.TryLock(fd); err != nil || !locked {
+		return false, err
+	}
+	// We hold the lock of this inode; is it still the one at the name? While we do, nobody else reclaims it.
+	at, err := folder.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if at.Ino != st.Ino || at.Dev != st.Dev {
+		return false, nil
+	}
+	_, err = folder.Unlink(name)
+	return err == nil, err
+}
+
+// removeForeign removes what was planted at a claim's name: a link, a FIFO, a socket. Nobody can hold such a claim.
+func removeForeign(folder *sys.Dir, name string, openErr error) (gone bool, err error) {
+	st, err := folder.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if st.Regular() || st.IsDir() {
+		return false, openErr
+	}
+	_, err = folder.Unlink(name)
+	return err == nil, err
+}
+
+// unlinkOwn gives the claim's name back, if it is still ours: our file has that name, and after publication a
+// second one.
+func (c *claim) unlinkOwn() {
+	if c.fd < 0 {
+		return
+	}
+	names := uint64(1)
+	if c.published {
+		names = linksPublished
+	}
+	if names == 1 && c.published {
+		return // the portable back-end renamed it away
+	}
+	if st, err := sys.Fstat(c.fd); err == nil && st.Links >= names {
+		_, _ = c.folder.Unlink(c.file.Base + key.ClaimSuffix)
+	}
+}
+
+// close lets go of the lock and the folders.
+func (c *claim) close() {
+	if c.fd >= 0 {
+		_ = sys.CloseFD(c.fd)
+		c.fd = -1
+	}
+	c.closeFolders()
+	if c.gen != nil {
+		c.gen.drop()
+		c.gen = nil
+	}
+}
+
+func (c *claim) closeFolders() {
+	if c.place[treePages] != c.folder {
+		_ = c.place[treePages].Close()
+	}
+	_ = c.place[treePrivate].Close()
+	_ = c.folder.Close()
+	c.folder, c.place = nil, [2]*sys.Dir{}
+}

@@ -1,0 +1,24 @@
+package cache
+
+import "errors"
+
+// Sentinel errors; compare with errors.Is.
+var (
+	// ErrMiss: the key has no page that may be served. Its text says why.
+	ErrMiss = errors.New("miss")
+	// ErrFenced: nothing is served from the cache until Unfence. It is also an ErrMiss.
+	ErrFenced = errors.New("fenced")
+	// ErrClaimed: another fill, here or in another process, has the claim. Wait for it, or answer past the cache.
+	ErrClaimed = errors.New("claimed by another fill")
+	// ErrInvalidated: someone invalidated the page after the claim. What was rendered may be sent to the client
+	// whose request began before; it is not stored.
+	ErrInvalidated = errors.New("invalidated since the claim")
+	// ErrTooLarge: the page is over Options.PageMax, has too many tags or too large headers; it is not stored.
+	ErrTooLarge = errors.New("too large to store")
+	// ErrUnsupported: the file system can't keep the protocol's promises.
+	ErrUnsupported = errors.New("unsupported file system")
+	// ErrIncompatible: the folder belongs to another version, or was created with other settings.
+	ErrIncompatible = errors.New("incompatible cache folder")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("store is closed")
+)

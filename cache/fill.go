@@ -1,0 +1,344 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
+	"github.com/cachesrv/cachesrv/cache/internal/inventory"
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+	"github.com/cachesrv/cachesrv/cache/key"
+)
+
+// A Fill is an exclusive claim on a key's URL, and what was rendered for it so far. Always Close it: that gives up
+// what was not published. A Fill is not safe for concurrent use.
+type Fill struct {
+	s     *Store
+	key   Key
+	claim *claim
+	body  []byte // the body, as long as it is small
+	size  int64
+	large bool // the body is in the claimed file
+	sum   hash.Hash
+	err   error    // of a write; such a fill is never published
+	ended bool     // published or not, the claim is no longer held
+	file  *os.File // for reading a large body
+}
+
+// Claim begins a fill. Open the snapshot, ask the origin, only after it has returned. ErrClaimed: another fill has
+// the URL. Any other error means that the page can't be stored now: render it past the cache.
+func (s *Store) Claim(ctx context.Context, k Key) (*Fill, error) {
+	c, err := s.claim(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	s.stats.fills.Add(1)
+	return &Fill{s: s, key: k, claim: c, sum: sha256.New()}, nil
+}
+
+// Key returns the key being filled.
+func (f *Fill) Key() Key { return f.key }
+
+// Claimed returns the time at which the claim was taken.
+func (f *Fill) Claimed() time.Time { return f.claim.taken }
+
+// Write appends to the body: to memory as long as it is small, then to the claimed file. Past Options.PageMax it
+// fails with ErrTooLarge, having taken nothing. After an error the fill can't be published.
+func (f *Fill) Write(p []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	if f.size+int64(len(p)) > f.s.o.PageMax {
+		f.err = fmt.Errorf("fill %s: %w: its body is over %d bytes", f.key, ErrTooLarge, f.s.o.PageMax)
+		return 0, f.err
+	}
+	if !f.large && f.size+int64(len(p)) > f.s.o.MemoryPageMax {
+		if f.err = sys.WriteAll(f.claim.fd, f.body); f.err != nil {
+			return 0, f.err
+		}
+		f.large, f.body = true, nil
+	}
+	if f.large {
+		if f.err = sys.WriteAll(f.claim.fd, p); f.err != nil {
+			return 0, f.err
+		}
+	} else {
+		f.body = append(f.body, p...)
+	}
+	f.sum.Write(p)
+	f.size += int64(len(p))
+	return len(p), nil
+}
+
+// Content returns what was written so far, published or not. It is valid until Close.
+func (f *Fill) Content() Body {
+	b := Body{Size: f.size, Bytes: f.body}
+	if f.large {
+		b.File = f.reader()
+	}
+	return b
+}
+
+// reader returns a file to read the large body from, at its beginning.
+func (f *Fill) reader() *os.File {
+	if f.file == nil && f.claim.fd >= 0 {
+		if fd, err := sys.Dup(f.claim.fd); err == nil {
+			f.file = os.NewFile(uintptr(fd), f.claim.file.Claim())
+		}
+	}
+	if f.file != nil {
+		_, _ = f.file.Seek(0, io.SeekStart)
+	}
+	return f.file
+}
+
+// Close abandons the fill if it was not published, and releases what it holds. Closing twice is harmless.
+func (f *Fill) Close() error {
+	if !f.ended {
+		f.ended = true
+		f.claim.unlinkOwn()
+	}
+	if f.file != nil {
+		_ = f.file.Close()
+		f.file = nil
+	}
+	f.claim.close()
+	return nil
+}
+
+// Publish puts the page in place, or fails with ErrInvalidated if anyone invalidated it since the claim. The caller
+// may send what was rendered to the client it was rendered for in either case.
+//
+//	write · utimensat · fstat               content, and its identity
+//	unlink left-over twins                  of earlier publications
+//	inventory: look for newer invalidations, insert the row, commit
+//	linkat /proc/self/fd/N NAME             ENOENT: the claim was unlinked
+//	fstat                                   a third link: someone copied our claim with cp -al; withdraw
+//	unlink NAME.stale · unlink NAME.tmp
+func (f *Fill) Publish(ctx context.Context, m Meta) (Hit, error) {
+	if f.ended {
+		return Hit{}, fmt.Errorf("publish %s: %w: the fill was published or closed before", f.key, ErrClosed)
+	}
+	f.ended = true
+	page, err := f.publish(ctx, m)
+	f.claim.unlinkOwn()
+	if err != nil {
+		if errors.Is(err, ErrInvalidated) {
+			f.s.stats.invalidated.Add(1)
+		}
+		return Hit{}, fmt.Errorf("publish %s: %w", f.key, err)
+	}
+	if f.s.stats.published.Add(1)%hurryAfter == 0 {
+		f.s.keep.hurry() // bounds hold soon, however fast pages come
+	}
+	f.s.memory.put(page)
+	hit := Hit{Page: page, hitState: hitState{s: f.s, view: f.s.live.view.Load()}}
+	if f.large {
+		hit.file, hit.borrowed = f.reader(), true
+	}
+	return hit, nil
+}
+
+func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
+	c, s := f.claim, f.s
+	if f.err != nil {
+		return nil, f.err
+	}
+	if age := time.Since(c.taken); age > s.o.ClaimTimeout {
+		return nil, fmt.Errorf("%w: the render took %s, claims live %s", ErrInvalidated, age.Round(time.Millisecond), s.o.ClaimTimeout)
+	}
+	if m.Status == 0 {
+		m.Status = http.StatusOK
+	}
+	header, err := f.check(m)
+	if err != nil {
+		return nil, err
+	}
+	tree := treeOf(m)
+	if s.o.Plain && tree == treePrivate {
+		return nil, fmt.Errorf("%w: a plain folder holds only pages of status 200 that need no header of their own and don't expire", ErrTooLarge)
+	}
+	if held, err := s.withheldFor(f.key, m.Tags); err != nil || held {
+		return nil, errors.Join(err, fmt.Errorf("%w: a commit that concerns it has an unknown outcome", ErrInvalidated))
+	}
+	if !f.large {
+		if err := sys.WriteAll(c.fd, f.body); err != nil {
+			return nil, err
+		}
+	}
+	row := &inventory.Row{
+		File: c.file.Page(), Claim: c.file.Claim(), Key: f.key.String(), Tree: tree, Size: f.size,
+		Status: m.Status, Header: header, Tags: m.Tags, Position: string(m.Position),
+		Created: time.Now().UnixNano(), Grace: int64(m.Grace),
+	}
+	if !m.Expires.IsZero() {
+		row.Expires = m.Expires.UnixNano()
+	}
+	f.sum.Sum(row.Digest[:0])
+	if err := s.identify(c, row); err != nil {
+		return nil, err
+	}
+	if err := c.unlinkTwins(); err != nil {
+		return nil, err
+	}
+	ok, err := c.gen.inv.Publish(ctx, row, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: by tag or prefix", ErrInvalidated)
+	}
+	fault.Point(fault.PublishRow)
+	s.keep.suspect(c.gen, row.File) // has rows of earlier publications, or now one of none
+	if err := s.place(c, row); err != nil {
+		return nil, err
+	}
+	page := newPage(f.key, row, m.Header)
+	page.path = []byte(s.live.prefix(tree) + row.File + "\x00")
+	if !f.large {
+		page.resident(f.body)
+	}
+	return page, nil
+}
+
+// check validates what the handler declared, and returns the headers as they are stored.
+func (f *Fill) check(m Meta) (header string, err error) {
+	o := f.s.o
+	if len(m.Tags) > o.MaxTags {
+		return "", fmt.Errorf("%w: it has %d tags, at most %d are allowed: declare a tag that covers several", ErrTooLarge, len(m.Tags), o.MaxTags)
+	}
+	for _, tag := range m.Tags {
+		if err := CheckTag(tag); err != nil {
+			return "", err
+		}
+	}
+	var b strings.Builder
+	if err := m.Header.Write(&b); err != nil {
+		return "", err
+	}
+	if b.Len() > o.MaxHeader {
+		return "", fmt.Errorf("%w: its headers have %d bytes, at most %d are allowed", ErrTooLarge, b.Len(), o.MaxHeader)
+	}
+	return b.String(), nil
+}
+
+// MaxTag bounds a tag, in bytes.
+const MaxTag = 512
+
+// CheckTag reports what is wrong with a tag: it is 1 to MaxTag bytes of printable text without spaces at its ends.
+func CheckTag(tag string) error {
+	if tag == "" || len(tag) > MaxTag {
+		return fmt.Errorf("tag %.60q: %w: a tag has 1 to %d bytes", tag, key.ErrInvalid, MaxTag)
+	}
+	for i := range len(tag) {
+		if tag[i] <= ' ' || tag[i] == 0x7f {
+			return fmt.Errorf("tag %.60q: %w: a tag has no spaces and no control characters", tag, key.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// treeOf says where a page lies: in pages/ if another server can reproduce it exactly.
+func treeOf(m Meta) int {
+	if m.Status != http.StatusOK || !m.Expires.IsZero() {
+		return treePrivate
+	}
+	for name, values := range m.Header {
+		if name != "Content-Type" || len(values) != 1 || values[0] != PlainContentType {
+			return treePrivate
+		}
+	}
+	if m.Header.Get("Content-Type") == "" {
+		return treePrivate
+	}
+	return treePages
+}
+
+// PlainContentType is the content type that other servers give published pages.
+const PlainContentType = "text/html; charset=utf-8"
+
+// identify gives the claimed file its identity: the modification time's seconds are 31 bits of the content's digest,
+// so that an ETag made of them (nginx makes it so) changes with the content and is the same on every node; its
+// nanoseconds are a unique stamp.
+func (s *Store) identify(c *claim, row *inventory.Row) error {
+	sec, nsec := digestSeconds(row.Digest), s.nextStamp()
+	if err := sys.SetMtime(c.fd, sec, nsec); err != nil {
+		return err
+	}
+	st, err := sys.Fstat(c.fd)
+	if err != nil {
+		return err
+	}
+	switch {
+	case st.Links == 0:
+		return fmt.Errorf("%w: its claim was unlinked", ErrInvalidated)
+	case st.Links > 1:
+		return fmt.Errorf("%w: its claim has %d links: someone copies the cache with cp -al", ErrInvalidated, st.Links)
+	case st.Size != row.Size || st.Sec != sec || st.Nsec != nsec:
+		return fmt.Errorf("the file system stored %d bytes at %d.%09d, not %d at %d.%09d", st.Size, st.Sec, st.Nsec, row.Size, sec, nsec)
+	}
+	row.Identity = inventory.Identity{Ino: st.Ino, Sec: sec, Nsec: nsec}
+	return nil
+}
+
+// digestSeconds folds a digest into 31 bits; 0 and 1 are avoided, as programs take them for "no time".
+func digestSeconds(d [32]byte) int64 {
+	sec := int64(d[0]&0x7f)<<24 | int64(d[1])<<16 | int64(d[2])<<8 | int64(d[3])
+	if sec < 2 {
+		sec += 2
+	}
+	return sec
+}
+
+// unlinkTwins removes what twins an earlier publication left, in both trees.
+func (c *claim) unlinkTwins() error {
+	if fault.Broken(fault.KeepTwins) {
+		return nil
+	}
+	for _, place := range c.place {
+		if place == nil {
+			continue
+		}
+		for _, suffix := range key.TwinSuffixes() {
+			if _, err := place.Unlink(c.name() + suffix); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// place publishes the claimed file, replacing what an expired page or an earlier fill of another process left there,
+// and tidies up under the claim.
+func (s *Store) place(c *claim, row *inventory.Row) error {
+	place, name := c.place[row.Tree], c.name()
+	if err := s.link(c, place, name); err != nil {
+		return err
+	}
+	c.published = true
+	fault.Point(fault.PublishLinked)
+	st, err := sys.Fstat(c.fd)
+	if err == nil && st.Links > linksPublished {
+		err = fmt.Errorf("%w: its claim was copied with cp -al", ErrInvalidated)
+	}
+	if err != nil {
+		_, unlinkErr := place.Unlink(name)
+		return errors.Join(err, unlinkErr)
+	}
+	// What is older than this page: a page in the other tree, and graced ones. (Failing here is harmless: they are
+	// no older than the last invalidation, or only served within their grace.)
+	if other := c.place[1-row.Tree]; other != nil {
+		_, _ = other.Unlink(name)
+		_, _ = other.Unlink(name + key.StaleSuffix)
+		_, _ = place.Unlink(name + key.StaleSuffix)
+	}
+	return nil
+}

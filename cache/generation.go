@@ -1,0 +1,269 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/cachesrv/cachesrv/cache/internal/inventory"
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+)
+
+// The two trees of a generation.
+const (
+	treePages   = 0 // what another server can reproduce exactly
+	treePrivate = 1 // the rest: read only by us
+)
+
+var treeNames = [2]string{"pages", "private"}
+
+// A generation is a folder of inventory and pages that live and die together. Whoever uses one holds a reference, as
+// its descriptors are closed with the last.
+type generation struct {
+	name  string // gen-N
+	trees [2]*sys.Dir
+	inv   *inventory.DB
+	refs  atomic.Int64 // one is the store's
+}
+
+func (g *generation) acquire() bool {
+	for {
+		n := g.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if g.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// drop gives a reference back.
+func (g *generation) drop() {
+	if g.refs.Add(-1) == 0 {
+		_ = g.inv.Close()
+		_ = g.trees[treePages].Close()
+		_ = g.trees[treePrivate].Close()
+	}
+}
+
+// current returns the generation that DIR/cache/current names at this moment, opening it if another process has
+// retired the one we knew. The caller drops it.
+//
+// An invalidation must look here before its first unlink: dropping from a retired generation would leave the page of
+// the current one. Looking before is enough: what is filled into a generation made later was claimed later.
+func (s *Store) current(ctx context.Context) (*generation, error) {
+	for range 10 {
+		if s.closed.Load() {
+			return nil, ErrClosed
+		}
+		if g := s.gen.Load(); g != nil && g.acquire() {
+			name, err := s.at.Readlink("current")
+			if err == nil && name == g.name {
+				return g, nil
+			}
+			g.drop()
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		}
+		if err := s.follow(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("the current generation changes faster than it can be opened")
+}
+
+// follow opens the generation that is current now, making one if there is none.
+func (s *Store) follow(ctx context.Context) error {
+	s.retire.Lock()
+	defer s.retire.Unlock()
+	unlock, err := s.lockGenerations(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.openGeneration()
+}
+
+// generationTimeout bounds the wait for another process that retires a generation.
+const generationTimeout = 5 * time.Second
+
+// lockGenerations orders the retirements of all processes.
+func (s *Store) lockGenerations(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, generationTimeout)
+	defer cancel()
+	l := flock.New(s.path("generations"))
+	if _, err := l.TryLockContext(ctx, time.Millisecond); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
+	}
+	return func() { _ = l.Close() }, nil
+}
+
+// openGeneration makes s.gen the current generation. One whose inventory can't be opened is quarantined: unknown
+// means drop.
+func (s *Store) openGeneration() error {
+	const attempts = 3
+	var err error
+	for range attempts {
+		var name string
+		name, err = s.at.Readlink("current")
+		if errors.Is(err, fs.ErrNotExist) {
+			name, err = s.makeGeneration(nil)
+		}
+		if err != nil {
+			return err
+		}
+		var g *generation
+		if g, err = s.loadGeneration(name); err == nil {
+			if old := s.gen.Swap(g); old != nil {
+				old.drop()
+			}
+			return nil
+		}
+		s.log.Error("a generation can't be used; dropping all its pages", "generation", name, "err", err)
+		s.stats.retired.Add(1)
+		if err := s.discard(name); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *Store) loadGeneration(name string) (*generation, error) {
+	if !strings.HasPrefix(name, "gen-") || strings.Contains(name, "/") {
+		return nil, fmt.Errorf("current names %q, which is no generation", name)
+	}
+	g := &generation{name: name}
+	g.refs.Store(1)
+	for i, tree := range treeNames {
+		dir, err := s.at.Open(name + "/" + tree)
+		if err != nil {
+			_ = g.trees[treePages].Close()
+			return nil, err
+		}
+		g.trees[i] = dir
+	}
+	inv, err := inventory.Open(s.path(name+"/inventory.db"), s.o.InventoryTimeout)
+	if err != nil {
+		_ = g.trees[treePages].Close()
+		_ = g.trees[treePrivate].Close()
+		return nil, err
+	}
+	g.inv = inv
+	return g, nil
+}
+
+// makeGeneration makes an empty generation and then current name it. Positions that still hold are carried over.
+func (s *Store) makeGeneration(positions map[string]string) (name string, err error) {
+	names, err := s.at.Names(".")
+	if err != nil {
+		return "", err
+	}
+	next := 1
+	for _, n := range names {
+		if suffix, ok := strings.CutPrefix(n, "gen-"); ok {
+			if i, err := strconv.Atoi(suffix); err == nil {
+				next = max(next, i+1)
+			}
+		}
+	}
+	name = "gen-" + strconv.Itoa(next)
+	for _, dir := range []string{name, name + "/pages", name + "/private"} {
+		if err := s.at.Make(dir); err != nil {
+			return "", err
+		}
+	}
+	path := s.path(name + "/inventory.db")
+	if err := inventory.Create(path); err != nil {
+		return "", err
+	}
+	if len(positions) > 0 {
+		inv, err := inventory.Open(path, s.o.InventoryTimeout)
+		if err != nil {
+			return "", err
+		}
+		for source, position := range positions {
+			err = errors.Join(err, inv.SetSource(context.Background(), source, position))
+		}
+		if err := errors.Join(err, inv.Close()); err != nil {
+			return "", err
+		}
+	}
+	return name, s.at.Replace("current", name, "current.new")
+}
+
+// discard moves a generation to the trash: from here on no reader finds its pages, as every hit resolves its path
+// from live, and what is still being filled is published into the trash. Then the name is free.
+//
+//	rename gen-N trash/… · unlink current
+func (s *Store) discard(name string) error {
+	if _, err := s.at.Rename(name, s.trash, s.uniqueName(name)); err != nil {
+		return err
+	}
+	_, err := s.at.Unlink("current")
+	return err
+}
+
+// retireGeneration drops everything by discarding a generation and making an empty one. Should making it fail, the
+// drop stands: there is no page, and the next claim tries again.
+func (s *Store) retireGeneration(ctx context.Context, g *generation, reason string, keepPositions bool) error {
+	s.retire.Lock()
+	defer s.retire.Unlock()
+	unlock, err := s.lockGenerations(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	name, err := s.at.Readlink("current")
+	if err == nil && name != g.name || errors.Is(err, fs.ErrNotExist) {
+		return nil // someone else has retired it meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	var positions map[string]string
+	if keepPositions {
+		if positions, err = g.inv.Sources(ctx); err != nil {
+			positions = nil // unknown: whoever follows that source drops once more
+		}
+	}
+	if err := s.discard(name); err != nil {
+		return err
+	}
+	s.stats.retired.Add(1)
+	s.log.Info("retired the generation: every page is dropped", "generation", name, "reason", reason)
+	if _, err := s.makeGeneration(positions); err != nil {
+		s.log.Error("no new generation can be made; answering past the cache until it can", "err", err)
+		return nil
+	}
+	if err := s.openGeneration(); err != nil {
+		s.log.Error("the new generation can't be opened; answering past the cache until it can", "err", err)
+	}
+	return nil
+}
+
+// retireAll discards every generation: after a power cut nothing of them can be trusted.
+func (s *Store) retireAll() error {
+	names, err := s.at.Names(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "gen-") {
+			if err := s.discard(name); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = s.at.Unlink("current")
+	return err
+}

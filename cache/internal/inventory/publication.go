@@ -1,0 +1,400 @@
+package inventory
+
+import (
+	"context"
+	"math"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// An Identity tells one publication from all others: inode numbers are used again at once, stamps are not.
+type Identity struct {
+	Ino       uint64
+	Sec, Nsec int64
+}
+
+// A Row is one publication.
+type Row struct {
+	ID                              int64
+	File, Claim, Key                string
+	Tree                            int
+	Identity                        Identity
+	Size                            int64
+	Digest                          [32]byte
+	Status                          int
+	Header                          string
+	Tags                            []string
+	Position                        string
+	Created, Expires, Graced, Grace int64
+	Twins                           int
+	Hits                            int64
+	Visited                         bool
+}
+
+const columns = `id, file, claim, key, tree, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, graced, grace, twins, hits, visited`
+
+func scan(s *sqlite.Stmt) (r Row) {
+	r.ID = s.ColumnInt64(0)
+	r.File, r.Claim, r.Key = s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)
+	r.Tree = s.ColumnInt(4)
+	r.Identity = Identity{uint64(s.ColumnInt64(5)), s.ColumnInt64(6), s.ColumnInt64(7)}
+	r.Size = s.ColumnInt64(8)
+	s.ColumnBytes(9, r.Digest[:])
+	r.Status = s.ColumnInt(10)
+	r.Header = s.ColumnText(11)
+	r.Tags = split(s.ColumnText(12))
+	r.Position = s.ColumnText(13)
+	r.Created, r.Expires, r.Graced, r.Grace = s.ColumnInt64(14), s.ColumnInt64(15), s.ColumnInt64(16), s.ColumnInt64(17)
+	r.Twins = s.ColumnInt(18)
+	r.Hits = s.ColumnInt64(19)
+	r.Visited = s.ColumnInt(20) != 0
+	return r
+}
+
+func split(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}
+
+// Counter returns the number of the newest invalidation. A fill notes it after its claim and before it reads.
+func (db *DB) Counter(ctx context.Context) (seq int64, err error) {
+	err = db.read(ctx, "read the invalidation counter", func(c *sqlite.Conn) error {
+		return run(c, `SELECT max(seq) FROM invalidation`, nil, func(s *sqlite.Stmt) error {
+			seq = s.ColumnInt64(0)
+			return nil
+		})
+	})
+	return seq, err
+}
+
+// Publish stores a row, unless an invalidation newer than noted concerns the page; then it reports false. Which
+// ones concern it is the caller's to say. Both happen in one transaction: either the fill sees the invalidation, or
+// the invalidation sees the row. The row is committed before the page gets its name.
+func (db *DB) Publish(ctx context.Context, r *Row, noted int64, concerns func(*Invalidation) bool) (ok bool, err error) {
+	err = db.write(ctx, "store a publication", func(c *sqlite.Conn) error {
+		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
+			return err
+		}
+		if err := run(c, `INSERT INTO publication(file, claim, key, tree, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, grace)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, func(s *sqlite.Stmt) {
+			s.BindText(1, r.File)
+			s.BindText(2, r.Claim)
+			s.BindText(3, r.Key)
+			s.BindInt64(4, int64(r.Tree))
+			s.BindInt64(5, int64(r.Identity.Ino))
+			s.BindInt64(6, r.Identity.Sec)
+			s.BindInt64(7, r.Identity.Nsec)
+			s.BindInt64(8, r.Size)
+			s.BindBytes(9, r.Digest[:])
+			s.BindInt64(10, int64(r.Status))
+			s.BindText(11, r.Header)
+			s.BindText(12, strings.Join(r.Tags, "\n"))
+			s.BindText(13, r.Position)
+			s.BindInt64(14, r.Created)
+			s.BindInt64(15, r.Expires)
+			s.BindInt64(16, r.Grace)
+		}, nil); err != nil {
+			return err
+		}
+		r.ID = c.LastInsertRowID()
+		for _, tag := range r.Tags {
+			if err := run(c, `INSERT OR IGNORE INTO tag VALUES(?, ?)`, func(s *sqlite.Stmt) {
+				s.BindText(1, tag)
+				s.BindInt64(2, r.ID)
+			}, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return ok && err == nil, err
+}
+
+// undisturbed reports whether no invalidation after noted concerns a page. Where rows it would have to look at are
+// gone already, it is unknown, and unknown means no.
+func undisturbed(c *sqlite.Conn, noted int64, concerns func(*Invalidation) bool) (ok bool, err error) {
+	ok = true
+	expected := noted + 1
+	err = run(c, `SELECT `+invalidationColumns+` FROM invalidation WHERE seq > ? ORDER BY seq`,
+		func(s *sqlite.Stmt) { s.BindInt64(1, noted) },
+		func(s *sqlite.Stmt) error {
+			i := scanInvalidation(s)
+			if i.Seq != expected || concerns(&i) {
+				ok = false
+			}
+			expected = i.Seq + 1
+			return nil
+		})
+	return ok, err
+}
+
+// AddTwin notes that a publication has a twin, under the same decision as Publish, before the twin gets its name.
+func (db *DB) AddTwin(ctx context.Context, id int64, bit int, noted int64, concerns func(*Invalidation) bool) (ok bool, err error) {
+	err = db.write(ctx, "note a twin", func(c *sqlite.Conn) error {
+		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
+			return err
+		}
+		err := run(c, `UPDATE publication SET twins = twins | ? WHERE id = ?`, func(s *sqlite.Stmt) {
+			s.BindInt64(1, int64(bit))
+			s.BindInt64(2, id)
+		}, nil)
+		ok = c.Changes() == 1
+		return err
+	})
+	return ok && err == nil, err
+}
+
+// Find returns the publication that a file found on disk is.
+func (db *DB) Find(ctx context.Context, file string, tree int, identity Identity) (r Row, ok bool, err error) {
+	err = db.read(ctx, "find a publication", func(c *sqlite.Conn) error {
+		return run(c, `SELECT `+columns+` FROM publication WHERE file = ?`,
+			func(s *sqlite.Stmt) { s.BindText(1, file) },
+			func(s *sqlite.Stmt) error {
+				if got := scan(s); got.Identity == identity && got.Tree == tree {
+					r, ok = got, true
+				}
+				return nil
+			})
+	})
+	return r, ok, err
+}
+
+// A Range selects rows by file name: From <= file < To. An empty To means From alone.
+type Range struct{ From, To string }
+
+// Below returns the range of the files below a folder.
+func Below(folder string) Range { return Range{folder + "/", folder + "0"} } // "0" follows "/"
+
+const pageOfRows = 5000
+
+// Rows calls f for each row that selects: those of a tag, of a range of files, or all, with after < id <= until,
+// in the order of ids. It reads in pages, so that no long snapshot keeps the WAL from being reset.
+func (db *DB) Rows(ctx context.Context, sel Select, f func(*Row) error) error {
+	after := sel.After
+	until := sel.Until
+	if until == 0 {
+		until = math.MaxInt64
+	}
+	for {
+		var rows []Row
+		err := db.read(ctx, "read publications", func(c *sqlite.Conn) error {
+			keep := func(s *sqlite.Stmt) error {
+				rows = append(rows, scan(s))
+				return nil
+			}
+			switch {
+			case sel.Tag != "":
+				return run(c, `SELECT `+columns+` FROM tag JOIN publication ON id = publication
+					WHERE tag = ? AND publication > ? AND publication <= ? ORDER BY publication LIMIT ?`,
+					func(s *sqlite.Stmt) {
+						s.BindText(1, sel.Tag)
+						s.BindInt64(2, after)
+						s.BindInt64(3, until)
+						s.BindInt64(4, pageOfRows)
+					}, keep)
+			case sel.Files != Range{}:
+				query := `SELECT ` + columns + ` FROM publication WHERE file >= ? AND file < ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`
+				to := sel.Files.To
+				if to == "" {
+					to = sel.Files.From + "\x00"
+				}
+				return run(c, query, func(s *sqlite.Stmt) {
+					s.BindText(1, sel.Files.From)
+					s.BindText(2, to)
+					s.BindInt64(3, after)
+					s.BindInt64(4, until)
+					s.BindInt64(5, pageOfRows)
+				}, keep)
+			default:
+				return run(c, `SELECT `+columns+` FROM publication WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`,
+					func(s *sqlite.Stmt) {
+						s.BindInt64(1, after)
+						s.BindInt64(2, until)
+						s.BindInt64(3, pageOfRows)
+					}, keep)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if err := f(&rows[i]); err != nil {
+				return err
+			}
+		}
+		if len(rows) < pageOfRows {
+			return nil
+		}
+		after = rows[len(rows)-1].ID
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// Select says which rows to read; see Rows.
+type Select struct {
+	Tag          string
+	Files        Range
+	After, Until int64
+}
+
+// Count counts the publications in a range of files.
+func (db *DB) Count(ctx context.Context, r Range) (n int64, err error) {
+	err = db.read(ctx, "count publications", func(c *sqlite.Conn) error {
+		return run(c, `SELECT count(*) FROM publication WHERE file >= ? AND file < ?`, func(s *sqlite.Stmt) {
+			s.BindText(1, r.From)
+			s.BindText(2, r.To)
+		}, func(s *sqlite.Stmt) error {
+			n = s.ColumnInt64(0)
+			return nil
+		})
+	})
+	return n, err
+}
+
+// Newest returns the largest id of a publication.
+func (db *DB) Newest(ctx context.Context) (id int64, err error) {
+	err = db.read(ctx, "read the newest publication", func(c *sqlite.Conn) error {
+		return run(c, `SELECT max(id) FROM publication`, nil, func(s *sqlite.Stmt) error {
+			id = s.ColumnInt64(0)
+			return nil
+		})
+	})
+	return id, err
+}
+
+// SetGraced notes, before the rename, that publications are soft-purged.
+func (db *DB) SetGraced(ctx context.Context, at int64, ids []int64) error {
+	return db.batches(ctx, "note graced pages", ids, func(c *sqlite.Conn, id int64) error {
+		return run(c, `UPDATE publication SET graced = ? WHERE id = ? AND graced = 0`, func(s *sqlite.Stmt) {
+			s.BindInt64(1, at)
+			s.BindInt64(2, id)
+		}, nil)
+	})
+}
+
+// Delete removes rows whose files are gone for good.
+func (db *DB) Delete(ctx context.Context, ids []int64) error {
+	return db.batches(ctx, "delete publications", ids, deleteRow)
+}
+
+func deleteRow(c *sqlite.Conn, id int64) error {
+	var tags []string
+	bind := func(s *sqlite.Stmt) { s.BindInt64(1, id) }
+	if err := run(c, `SELECT tags FROM publication WHERE id = ?`, bind, func(s *sqlite.Stmt) error {
+		tags = split(s.ColumnText(0))
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		if err := run(c, `DELETE FROM tag WHERE tag = ? AND publication = ?`, func(s *sqlite.Stmt) {
+			s.BindText(1, tag)
+			s.BindInt64(2, id)
+		}, nil); err != nil {
+			return err
+		}
+	}
+	return run(c, `DELETE FROM publication WHERE id = ?`, bind, nil)
+}
+
+// Hits adds counts to publications, and marks them visited.
+func (db *DB) Hits(ctx context.Context, hits map[int64]int64) error {
+	ids := make([]int64, 0, len(hits))
+	for id := range hits {
+		ids = append(ids, id)
+	}
+	return db.batches(ctx, "count hits", ids, func(c *sqlite.Conn, id int64) error {
+		return run(c, `UPDATE publication SET hits = hits + ?, visited = 1 WHERE id = ?`, func(s *sqlite.Stmt) {
+			s.BindInt64(1, hits[id])
+			s.BindInt64(2, id)
+		}, nil)
+	})
+}
+
+// batches runs f for each id, some at a time, so that fills and invalidations get their turn between.
+func (db *DB) batches(ctx context.Context, op string, ids []int64, f func(c *sqlite.Conn, id int64) error) error {
+	const batch = 200
+	for len(ids) > 0 {
+		n := min(batch, len(ids))
+		if err := db.write(ctx, op, func(c *sqlite.Conn) error {
+			for _, id := range ids[:n] {
+				if err := f(c, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// Totals returns the number and bytes of all rows. Rows whose page is gone count until they are deleted.
+func (db *DB) Totals(ctx context.Context) (pages, bytes int64, err error) {
+	err = db.read(ctx, "read totals", func(c *sqlite.Conn) error {
+		return run(c, `SELECT pages, bytes FROM total`, nil, func(s *sqlite.Stmt) error {
+			pages, bytes = s.ColumnInt64(0), s.ColumnInt64(1)
+			return nil
+		})
+	})
+	return pages, bytes, err
+}
+
+// Sieve moves the hand of SIEVE (Zhang et al., NSDI 2024) over at most limit rows, oldest first, and returns the ones
+// to evict, at most want. A visited row is spared once. The hand starts again when it has passed the newest row.
+func (db *DB) Sieve(ctx context.Context, want, limit int) (victims []Row, err error) {
+	err = db.write(ctx, "choose what to evict", func(c *sqlite.Conn) error {
+		victims = victims[:0]
+		var hand int64
+		if err := run(c, `SELECT hand FROM total`, nil, func(s *sqlite.Stmt) error {
+			hand = s.ColumnInt64(0)
+			return nil
+		}); err != nil {
+			return err
+		}
+		var spared []int64
+		seen := 0
+		for wraps := 0; len(victims) < want && seen < limit && wraps < 2; {
+			n := 0
+			err := run(c, `SELECT `+columns+` FROM publication WHERE id > ? ORDER BY id LIMIT 100`,
+				func(s *sqlite.Stmt) { s.BindInt64(1, hand) },
+				func(s *sqlite.Stmt) error {
+					n++
+					if len(victims) == want {
+						return nil
+					}
+					r := scan(s)
+					hand = r.ID
+					seen++
+					if r.Visited {
+						spared = append(spared, r.ID)
+					} else {
+						victims = append(victims, r)
+					}
+					return nil
+				})
+			if err != nil {
+				return err
+			}
+			for _, id := range spared {
+				if err := run(c, `UPDATE publication SET visited = 0 WHERE id = ?`, func(s *sqlite.Stmt) { s.BindInt64(1, id) }, nil); err != nil {
+					return err
+				}
+			}
+			spared = spared[:0]
+			if n < 100 && len(victims) < want {
+				hand = 0
+				wraps++
+			}
+		}
+		return run(c, `UPDATE total SET hand = ?`, func(s *sqlite.Stmt) { s.BindInt64(1, hand) }, nil)
+	})
+	return victims, err
+}

@@ -1,0 +1,113 @@
+package sys
+
+import (
+	"os"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+var openat2Missing atomic.Bool // learnt once: an old kernel or a seccomp filter
+
+func openBeneath(at int, rel string) (int, error) {
+	if !openat2Missing.Load() {
+		how := unix.OpenHow{
+			Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+		}
+		fd, err := retry(func() (int, error) { return unix.Openat2(at, rel, &how) })
+		switch err {
+		case unix.ENOSYS, unix.EPERM:
+			openat2Missing.Store(err == unix.ENOSYS)
+		case unix.EAGAIN: // a rename elsewhere raced with the resolution
+		default:
+			return fd, err
+		}
+	}
+	return openWalk(at, rel)
+}
+
+func fromUnix(st *unix.Stat_t) Stat {
+	return Stat{
+		Dev: st.Dev, Ino: st.Ino, Sec: st.Mtim.Sec, Nsec: st.Mtim.Nsec, Size: st.Size,
+		Links: uint64(st.Nlink), UID: st.Uid, Mode: st.Mode, Ctime: st.Ctim.Nano(),
+	}
+}
+
+// StatAt is Stat for hits: path ends in a NUL byte, so that the call needs no allocation. It reports false for any
+// error: a hit that can't be shown is none.
+func StatAt(fd int, path []byte, st *unix.Stat_t) bool {
+	_, _, errno := unix.Syscall6(unix.SYS_NEWFSTATAT, uintptr(fd), uintptr(unsafe.Pointer(&path[0])),
+		uintptr(unsafe.Pointer(st)), unix.AT_SYMLINK_NOFOLLOW, 0, 0)
+	return errno == 0
+}
+
+// Link gives the open file a name. The kernel refuses with ENOENT when the file has no name left: check and
+// publication are one step.
+func Link(fd int, d *Dir, name string) error {
+	var buf [32]byte
+	return unix.Linkat(unix.AT_FDCWD, procPath(buf[:0], fd), d.fd, name, unix.AT_SYMLINK_FOLLOW)
+}
+
+func procPath(buf []byte, fd int) string {
+	buf = append(buf, "/proc/self/fd/"...)
+	return string(appendInt(buf, fd))
+}
+
+func appendInt(b []byte, n int) []byte {
+	if n >= 10 {
+		b = appendInt(b, n/10)
+	}
+	return append(b, byte('0'+n%10))
+}
+
+// SetMtime sets the modification time of an open file.
+func SetMtime(fd int, sec, nsec int64) error {
+	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: sec, Nsec: nsec}}
+	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0); errno != 0 {
+		return os.NewSyscallError("utimensat", errno)
+	}
+	return nil
+}
+
+// SyncFS makes the whole file system of an open folder durable.
+func SyncFS(d *Dir) error { return os.NewSyscallError("syncfs", unix.Syncfs(d.fd)) }
+
+// BootID identifies the boot: it changes when the machine starts again.
+func BootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b)), err
+}
+
+// Free returns the bytes and inodes an unprivileged user may still use. Inodes is -1 where they aren't counted.
+func Free(d *Dir) (bytes, inodes int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(d.fd, &st); err != nil {
+		return 0, 0, os.NewSyscallError("fstatfs", err)
+	}
+	inodes = int64(st.Ffree)
+	if st.Files == 0 {
+		inodes = -1 // btrfs and others make them as needed
+	}
+	return int64(st.Bavail) * st.Bsize, inodes, nil
+}
+
+// FSType returns the kernel's magic number of the folder's file system, for messages and for refusing NFS.
+func FSType(d *Dir) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(d.fd, &st); err != nil {
+		return 0, os.NewSyscallError("fstatfs", err)
+	}
+	return int64(st.Type), nil
+}
+
+// NFS reports whether a magic number is that of a network file system whose links and locks can't be trusted.
+func NFS(fsType int64) bool {
+	switch fsType {
+	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.AFS_FS_MAGIC:
+		return true
+	}
+	return false
+}

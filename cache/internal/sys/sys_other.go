@@ -1,0 +1,60 @@
+//go:build !linux
+
+package sys
+
+import (
+	"errors"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+func openBeneath(at int, rel string) (int, error) { return openWalk(at, rel) }
+
+func fromUnix(st *unix.Stat_t) Stat {
+	return Stat{
+		Dev: uint64(st.Dev), Ino: st.Ino, Sec: int64(st.Mtim.Sec), Nsec: int64(st.Mtim.Nsec), Size: st.Size,
+		Links: uint64(st.Nlink), UID: st.Uid, Mode: uint32(st.Mode), Ctime: st.Ctim.Nano(),
+	}
+}
+
+// StatAt is Stat for hits; path ends in a NUL byte.
+func StatAt(fd int, path []byte, st *unix.Stat_t) bool {
+	return unix.Fstatat(fd, string(path[:len(path)-1]), st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
+
+// Link isn't there: the portable back-end publishes by rename under a lock.
+func Link(int, *Dir, string) error { return errors.ErrUnsupported }
+
+// SetMtime sets the modification time of an open file.
+func SetMtime(fd int, sec, nsec int64) error {
+	tv := []unix.Timeval{{Sec: 0}, {Sec: sec, Usec: int32(nsec / 1000)}}
+	return os.NewSyscallError("futimes", unix.Futimes(fd, tv))
+}
+
+// SyncFS makes everything durable.
+func SyncFS(*Dir) error { return unix.Sync() }
+
+// BootID identifies the boot.
+func BootID() (string, error) {
+	if runtime.GOOS == "darwin" {
+		return unix.Sysctl("kern.bootsessionuuid")
+	}
+	return "", errors.ErrUnsupported
+}
+
+// Free returns the bytes and inodes an unprivileged user may still use.
+func Free(d *Dir) (bytes, inodes int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(d.fd, &st); err != nil {
+		return 0, 0, os.NewSyscallError("fstatfs", err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Ffree), nil
+}
+
+// FSType is not known here.
+func FSType(*Dir) (int64, error) { return 0, nil }
+
+// NFS is not recognised here; the probe decides.
+func NFS(int64) bool { return false }

@@ -1,0 +1,655 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
+	"github.com/cachesrv/cachesrv/cache/internal/inventory"
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+	"github.com/cachesrv/cachesrv/cache/key"
+)
+
+// Invalidate drops what the selection names. Call it when the change is visible to new readers. When it has returned
+// nil, P1 holds: no request that starts afterwards is answered from the cache with older data, fills in flight
+// included, whatever process they are in.
+//
+// What can't be dropped or recorded one by one is dropped with everything else (Dropped.Retired); an error means that
+// even that failed, and that readers may get old pages until the folder is fenced by hand. A canceled context does
+// not stop it half-way.
+func (s *Store) Invalidate(ctx context.Context, sel Selection) (Dropped, error) {
+	if err := sel.check(); err != nil {
+		return Dropped{}, fmt.Errorf("invalidate: %w", err)
+	}
+	ctx = context.WithoutCancel(ctx)
+	s.stats.invalidations.Add(1)
+	g, err := s.current(ctx)
+	if errors.Is(err, ErrClosed) {
+		return Dropped{}, fmt.Errorf("invalidate: %w", err)
+	}
+	if err != nil {
+		if fenceErr := s.Fence(ctx, "an invalidation could not reach the folder: "+err.Error()); fenceErr != nil {
+			s.live.shut.Store(true)
+			return Dropped{}, fmt.Errorf("invalidate: %w", errors.Join(err, fenceErr))
+		}
+		return Dropped{Retired: true}, nil
+	}
+	defer g.drop()
+	if sel.DryRun {
+		return s.dryRun(ctx, g, sel)
+	}
+	r := &reaper{s: s, g: g, soft: sel.Soft && !s.o.Plain}
+	defer r.close()
+	if err := r.reap(ctx, sel); err != nil {
+		if err := s.failClosed(ctx, g, err); err != nil {
+			return r.dropped, fmt.Errorf("invalidate: %w", err)
+		}
+		r.dropped.Retired = true
+	}
+	s.stats.dropped.Add(int64(r.dropped.Pages))
+	return r.dropped, nil
+}
+
+func (sel Selection) check() error {
+	for _, k := range sel.Keys {
+		if !strings.HasPrefix(k.Path, "/") {
+			return fmt.Errorf("key %q: %w: build it with key.Parse", k, key.ErrInvalid)
+		}
+	}
+	for _, t := range sel.Tags {
+		if err := CheckTag(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// concerns reports whether an invalidation that was recorded after a fill's claim drops what it renders.
+func concerns(i *inventory.Invalidation, k Key, tags []string) bool {
+	if fault.Broken(fault.TagsUnchecked) {
+		return false
+	}
+	for _, t := range i.Tags {
+		if slices.Contains(tags, t) {
+			return true
+		}
+	}
+	for _, text := range i.Prefixes {
+		if p, err := key.ParsePrefix(text); err != nil || p.Covers(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// A reaper carries out one invalidation in one generation.
+type reaper struct {
+	s       *Store
+	g       *generation
+	soft    bool
+	dropped Dropped
+	folders map[string]*sys.Dir // opened for this invalidation; nil: there is none
+}
+
+// heldFolders bounds a reaper's open folders.
+const heldFolders = 64
+
+func (r *reaper) close() {
+	for _, d := range r.folders {
+		_ = d.Close()
+	}
+	r.folders = nil
+}
+
+func (r *reaper) reap(ctx context.Context, sel Selection) error {
+	if sel.All && !r.soft {
+		pages, _, err := r.g.inv.Totals(ctx)
+		if err == nil {
+			r.dropped.Pages = int(pages)
+		}
+		r.dropped.Retired = true
+		return r.s.retireGeneration(ctx, r.g, "everything was invalidated: "+sel.Cause, true)
+	}
+	for _, k := range sel.Keys {
+		if err := r.key(ctx, k); err != nil {
+			return fmt.Errorf("drop %s: %w", k, err)
+		}
+	}
+	prefixes := sel.Prefixes
+	if sel.All {
+		prefixes = []key.Prefix{{}}
+	}
+	if len(sel.Tags) == 0 && len(prefixes) == 0 {
+		return nil
+	}
+	i := inventory.Invalidation{Soft: r.soft, Tags: sel.Tags, Cause: sel.Cause}
+	for _, p := range prefixes {
+		i.Prefixes = append(i.Prefixes, p.String())
+	}
+	seq, newest, err := r.g.inv.Record(ctx, i)
+	if err != nil {
+		return err
+	}
+	if err := r.intent(ctx, &i, newest); err != nil {
+		return err
+	}
+	if err := r.g.inv.Done(ctx, seq); err != nil {
+		r.s.log.Warn("an invalidation was carried out but stays noted as open; it will be done again", "err", err)
+	}
+	return nil
+}
+
+// intent drops what a recorded invalidation names. What is published after it was recorded has seen it.
+func (r *reaper) intent(ctx context.Context, i *inventory.Invalidation, newest int64) error {
+	for _, tag := range i.Tags {
+		if err := r.rows(ctx, inventory.Select{Tag: tag, Until: newest}); err != nil {
+			return fmt.Errorf("drop tag %s: %w", tag, err)
+		}
+	}
+	for _, text := range i.Prefixes {
+		p, err := key.ParsePrefix(text)
+		if err == nil {
+			err = r.prefix(ctx, p, newest)
+		}
+		if err != nil {
+			return fmt.Errorf("drop prefix %s: %w", text, err)
+		}
+	}
+	return nil
+}
+
+// rows drops the publications that a selection of rows names.
+func (r *reaper) rows(ctx context.Context, sel inventory.Select) error {
+	if sel.Until == 0 {
+		return nil // nothing was ever published
+	}
+	var gone []int64
+	err := r.g.inv.Rows(ctx, sel, func(row *inventory.Row) error {
+		if r.soft && row.Grace > 0 {
+			return r.grace(ctx, row)
+		}
+		gone = append(gone, row.ID)
+		return r.row(row)
+	})
+	r.s.keep.gone(r.g, gone)
+	return err
+}
+
+// row drops one publication by what its row says of its files:
+//
+//	unlink NAME.tmp · NAME · its twins · NAME.stale
+//
+// The claim comes first, even though the fill's own look at the inventory has decided: its row may be committed and
+// its page not yet linked.
+func (r *reaper) row(row *inventory.Row) error {
+	unlock, err := r.s.guard(row.Claim)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := r.unlinkClaim(row.Claim); err != nil {
+		return err
+	}
+	dir, name := splitLast(row.File)
+	folder, err := r.folder(row.Tree, dir)
+	if err != nil || folder == nil {
+		return err
+	}
+	found, err := folder.Unlink(name)
+	if err != nil {
+		return err
+	}
+	if found {
+		r.dropped.Pages++
+	}
+	for i, e := range encodings {
+		if row.Twins&(1<<i) != 0 {
+			found, err := folder.Unlink(name + e.suffix)
+			if err != nil {
+				return err
+			}
+			if found {
+				r.dropped.Twins++
+			}
+		}
+	}
+	found, err = folder.Unlink(name + key.StaleSuffix)
+	if found {
+		r.dropped.Graced++
+	}
+	return err
+}
+
+// grace turns one publication into a graced page.
+//
+//	inventory: note when · unlink NAME.tmp · rename NAME NAME.stale · unlink the twins
+func (r *reaper) grace(ctx context.Context, row *inventory.Row) error {
+	if err := r.g.inv.SetGraced(ctx, time.Now().UnixNano(), []int64{row.ID}); err != nil {
+		return err
+	}
+	unlock, err := r.s.guard(row.Claim)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := r.unlinkClaim(row.Claim); err != nil {
+		return err
+	}
+	dir, name := splitLast(row.File)
+	folder, err := r.folder(row.Tree, dir)
+	if err != nil || folder == nil {
+		return err
+	}
+	st, err := folder.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && identityOf(st) != row.Identity {
+		return nil // this row's page is gone; a later one has a row of its own
+	}
+	if err != nil {
+		return err
+	}
+	found, err := folder.Rename(name, folder, name+key.StaleSuffix)
+	if err != nil {
+		return err
+	}
+	if found {
+		r.dropped.Pages++
+	}
+	return r.twins(folder, name)
+}
+
+func (r *reaper) unlinkClaim(path string) error {
+	dir, name := splitLast(path)
+	folder, err := r.folder(treePages, dir)
+	if err != nil || folder == nil {
+		return err
+	}
+	fault.Point(fault.DropClaim)
+	found, err := folder.Unlink(name)
+	if found {
+		r.dropped.Claims++
+	}
+	fault.Point(fault.DropPage)
+	return err
+}
+
+func (r *reaper) twins(folder *sys.Dir, name string) error {
+	for _, suffix := range key.TwinSuffixes() {
+		found, err := folder.Unlink(name + suffix)
+		if err != nil {
+			return err
+		}
+		if found {
+			r.dropped.Twins++
+		}
+	}
+	return nil
+}
+
+// folder opens a folder of a tree, or returns nil if there is none.
+func (r *reaper) folder(tree int, dir string) (*sys.Dir, error) {
+	id := treeNames[tree] + "/" + dir
+	if d, ok := r.folders[id]; ok {
+		return d, nil
+	}
+	d, err := r.g.trees[tree].Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		d, err = nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(r.folders) >= heldFolders {
+		r.close()
+	}
+	if r.folders == nil {
+		r.folders = make(map[string]*sys.Dir)
+	}
+	r.folders[id] = d
+	return d, nil
+}
+
+// key drops a URL, or one variant of it; without a host, on every host there is.
+func (r *reaper) key(ctx context.Context, k Key) error {
+	hosts := []string{k.Host}
+	if k.Host == "" {
+		var err error
+		if hosts, err = r.g.hosts(); err != nil {
+			return err
+		}
+	}
+	for _, host := range hosts {
+		k.Host = host
+		var err error
+		if r.soft {
+			err = r.softKey(ctx, k)
+		} else {
+			err = r.hardKey(k)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hardKey drops a URL without asking the inventory: the files' names follow from the key.
+//
+//	pages/   unlink NAME.tmp
+//	both     unlink NAME · rename NAME@ to the trash · unlink NAME.gz .br .zst · unlink NAME.stale
+//
+// The claim goes first, so that no fill can publish any more; .stale goes last, as a soft purge may be turning the
+// page into it.
+func (r *reaper) hardKey(k Key) error {
+	f := k.File()
+	unlock, err := r.s.guard(f.Claim())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var folders [2]*sys.Dir
+	for tree := range folders {
+		if tree == treePrivate && r.s.o.Plain {
+			continue
+		}
+		d, err := r.g.trees[tree].Open(f.Folder)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		folders[tree] = d
+	}
+	before := r.dropped
+	if d := folders[treePages]; d != nil {
+		fault.Point(fault.DropClaim)
+		if fault.Broken(fault.PageBeforeClaim) {
+			_, _ = d.Unlink(f.Base)
+			time.Sleep(time.Millisecond)
+		}
+		found, err := d.Unlink(f.Base + key.ClaimSuffix)
+		if err != nil {
+			return err
+		}
+		if found {
+			r.dropped.Claims++
+		}
+		fault.Point(fault.DropPage)
+		if fault.Broken(fault.PageBeforeClaim) {
+			return nil
+		}
+	}
+	for _, d := range folders {
+		if d != nil {
+			if err := r.page(d, f); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range folders {
+		if d != nil {
+			if err := r.siblings(d, f); err != nil {
+				return err
+			}
+		}
+	}
+	if r.dropped.Pages != before.Pages || r.dropped.Graced != before.Graced {
+		r.s.keep.suspect(r.g, f.Page())
+	}
+	return nil
+}
+
+// page unlinks the page, or for a key without a variant all variants.
+func (r *reaper) page(d *sys.Dir, f key.File) error {
+	if f.Variant == "" {
+		found, err := d.Unlink(f.Base)
+		if err != nil {
+			return err
+		}
+		if found {
+			r.dropped.Pages++
+		}
+		if r.s.o.Plain {
+			return nil
+		}
+		trashed := r.s.uniqueName("variants")
+		found, err = d.Rename(f.Base+key.VariantSuffix, r.s.trash, trashed)
+		if found {
+			r.countVariants(trashed)
+		}
+		return err
+	}
+	found, err := d.Unlink(f.Base + key.VariantSuffix + "/" + f.Variant)
+	if found {
+		r.dropped.Pages++
+	}
+	return err
+}
+
+func (r *reaper) countVariants(trashed string) {
+	names, err := r.s.trash.Names(trashed)
+	if err != nil {
+		return // being emptied already
+	}
+	for _, name := range names {
+		if strings.Contains(name, ".") { // a variant's own name has no dot
+			continue
+		}
+		r.dropped.Pages++
+	}
+}
+
+// siblings unlinks what lies beside a page that is gone: twins, and last the graced page.
+func (r *reaper) siblings(d *sys.Dir, f key.File) error {
+	name := f.Base
+	if f.Variant != "" {
+		name += key.VariantSuffix + "/" + f.Variant
+	}
+	if err := r.twins(d, name); err != nil {
+		return err
+	}
+	if r.s.o.Plain {
+		return nil
+	}
+	found, err := d.Unlink(name + key.StaleSuffix)
+	if found {
+		r.dropped.Graced++
+	}
+	return err
+}
+
+// softKey turns a URL's pages into graced ones.
+func (r *reaper) softKey(ctx context.Context, k Key) error {
+	f := k.File()
+	if err := r.unlinkClaim(f.Claim()); err != nil {
+		return err
+	}
+	if err := r.rows(ctx, inventory.Select{Files: inventory.Range{From: f.Page()}, Until: maxID}); err != nil {
+		return err
+	}
+	if f.Variant != "" {
+		return nil
+	}
+	return r.rows(ctx, inventory.Select{Files: inventory.Below(f.Variants()), Until: maxID})
+}
+
+const maxID = int64(^uint64(0) >> 1)
+
+// prefix drops a subtree: one rename in each tree, whatever it holds. Fills inside it hold their folders and publish
+// into the trash.
+//
+//	rename pages/FOLDER to the trash · rename private/FOLDER to the trash · drop the pages of the prefix's own path
+func (r *reaper) prefix(ctx context.Context, p key.Prefix, newest int64) error {
+	if p.Host == "" {
+		hosts, err := r.g.hosts()
+		if err != nil {
+			return err
+		}
+		for _, p.Host = range hosts {
+			if err := r.prefix(ctx, p, newest); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	below := inventory.Below(p.Folder())
+	if r.soft {
+		if err := r.rows(ctx, inventory.Select{Files: below, Until: newest}); err != nil {
+			return err
+		}
+	} else {
+		count, err := r.g.inv.Count(ctx, below)
+		if err != nil {
+			return err
+		}
+		found := false
+		for tree := range treeNames {
+			moved, err := r.trashFolder(tree, p.Folder())
+			if err != nil {
+				return err
+			}
+			found = found || moved
+		}
+		if found {
+			r.dropped.Pages += int(count)
+			r.s.keep.goneBelow(r.g, below, newest)
+		}
+	}
+	if own, ok := p.Key(); ok {
+		if err := r.key(ctx, own); err != nil {
+			return err
+		}
+		from, _ := p.Queries()
+		return r.rows(ctx, inventory.Select{Files: inventory.Range{From: from, To: from[:len(from)-1] + "@"}, Until: newest}) // "@" follows "?"
+	}
+	return nil
+}
+
+func (r *reaper) trashFolder(tree int, path string) (bool, error) {
+	dir, name := splitLast(path)
+	parent := r.g.trees[tree]
+	if dir != "" {
+		var err error
+		if parent, err = r.folder(tree, dir); err != nil || parent == nil {
+			return false, err
+		}
+	}
+	return parent.Rename(name, r.s.trash, r.s.uniqueName(treeNames[tree]))
+}
+
+// hosts lists the hosts that have a folder in either tree.
+func (g *generation) hosts() ([]string, error) {
+	var hosts []string
+	for _, tree := range g.trees {
+		names, err := tree.Names(".")
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, names...)
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts), nil
+}
+
+// Hosts lists the hosts the folder has, or lately had, pages of.
+func (s *Store) Hosts(ctx context.Context) ([]string, error) {
+	g, err := s.current(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list hosts: %w", err)
+	}
+	defer g.drop()
+	return g.hosts()
+}
+
+// redoIntents carries out what the dead had recorded and not finished. Doing one again is harmless.
+func (s *Store) redoIntents(ctx context.Context, g *generation, before time.Time) error {
+	open, err := g.inv.Intents(ctx, before)
+	if err != nil {
+		return s.failClosed(ctx, g, err)
+	}
+	for _, i := range open {
+		r := &reaper{s: s, g: g, soft: i.Soft}
+		newest, err := g.inv.Newest(ctx)
+		if err == nil {
+			err = r.intent(ctx, &i, newest)
+		}
+		r.close()
+		if err == nil {
+			err = g.inv.Done(ctx, i.Seq)
+		}
+		if err != nil {
+			return s.failClosed(ctx, g, err)
+		}
+		s.log.Info("finished an invalidation that was left open", "seq", i.Seq, "tags", i.Tags, "prefixes", i.Prefixes, "pages", r.dropped.Pages)
+	}
+	return nil
+}
+
+// maxDryRun bounds the keys a dry run lists.
+const maxDryRun = 10_000
+
+func (s *Store) dryRun(ctx context.Context, g *generation, sel Selection) (d Dropped, err error) {
+	err = g.inv.Rows(ctx, inventory.Select{}, func(row *inventory.Row) error {
+		k, err := key.Parse(row.Key)
+		if err != nil {
+			return err
+		}
+		if !sel.names(k, row.Tags) {
+			return nil
+		}
+		published, graced := g.standing(row)
+		switch {
+		case published:
+			d.Pages++
+		case graced:
+			d.Graced++
+		default:
+			return nil
+		}
+		if len(d.Keys) < maxDryRun {
+			d.Keys = append(d.Keys, k)
+		}
+		return nil
+	})
+	if err != nil {
+		return d, fmt.Errorf("dry run: %w", err)
+	}
+	return d, nil
+}
+
+// names reports whether the selection names a page.
+func (sel Selection) names(k Key, tags []string) bool {
+	if sel.All {
+		return true
+	}
+	for _, named := range sel.Keys {
+		if sameURL(named, k) && (named.Variant == "" || named.Variant == k.Variant) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(tags, func(t string) bool { return slices.Contains(sel.Tags, t) }) ||
+		slices.ContainsFunc(sel.Prefixes, func(p key.Prefix) bool { return p.Covers(k) })
+}
+
+// standing reports whether a row's publication is there, as a page or as a graced one.
+func (g *generation) standing(row *inventory.Row) (published, graced bool) {
+	if st, err := g.trees[row.Tree].Stat(row.File); err == nil && identityOf(st) == row.Identity {
+		return true, false
+	}
+	st, err := g.trees[row.Tree].Stat(row.File + key.StaleSuffix)
+	return false, err == nil && identityOf(st) == row.Identity
+}
+
+func splitLast(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return "", path
+	}
+	return path[:i], path[i+1:]
+}

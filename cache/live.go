@@ -1,0 +1,199 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+)
+
+// liveLink is the one way readers reach pages: a link to DIR/cache/current. Fencing removes it; nothing is moved, so
+// invalidators go on unlinking in the real folder.
+type liveLink struct {
+	path string // of the link
+	view atomic.Pointer[liveView]
+	shut atomic.Bool // this process must not serve, whatever the link says
+}
+
+// A liveView is the held folder of the link. It exists while this process may serve.
+type liveView struct {
+	dir    *sys.Dir
+	prefix [2]string // NAME/pages/ and NAME/private/, relative to dir
+}
+
+// prefix returns NAME/TREE/, relative to the folder of the link.
+func (l *liveLink) prefix(tree int) string {
+	return filepath.Base(l.path) + "/" + treeNames[tree] + "/"
+}
+
+func (l *liveLink) open() error {
+	dir, err := sys.OpenDir(filepath.Dir(l.path))
+	if err != nil {
+		return err
+	}
+	v := &liveView{dir: dir}
+	for tree := range treeNames {
+		v.prefix[tree] = l.prefix(tree)
+	}
+	runtime.AddCleanup(v, func(dir *sys.Dir) { _ = dir.Close() }, dir)
+	l.view.CompareAndSwap(nil, v)
+	return nil
+}
+
+// close ends serving. The descriptor goes with its last user: closing it under a reader could hand the reader
+// another file.
+func (l *liveLink) close() { l.view.Store(nil) }
+
+// stat describes a published file through live, which is what makes it a hit.
+func (v *liveView) stat(path []byte, st *unix.Stat_t) bool {
+	ok := sys.StatAt(v.dir.FD(), path, st)
+	runtime.KeepAlive(v)
+	return ok
+}
+
+// liveName is NAME of the design: 12 hex digits of the digest of DIR's real path.
+func liveName(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return hex.EncodeToString(sum[:6])
+}
+
+func removeLink(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// makeLive makes the link, atomically.
+func (s *Store) makeLive() error {
+	temporary := s.uniqueName(s.live.path)
+	if err := os.Symlink(s.path("current"), temporary); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, s.live.path); err != nil {
+		_ = os.Remove(temporary)
+		return err
+	}
+	return nil
+}
+
+// Unfence lets this process serve. Call it when everything the database recorded has been replayed. It also makes the
+// live link, through which other servers read, unless the folder is fenced (Fence): then this process serves from
+// LiftFence on.
+func (s *Store) Unfence(ctx context.Context) error {
+	unlock, err := s.lockOpening(ctx)
+	if err != nil {
+		return fmt.Errorf("unfence: %w", err)
+	}
+	defer unlock()
+	if s.serving == nil {
+		l := flock.New(s.path("serving"))
+		if _, err := l.TryRLock(); err != nil {
+			return fmt.Errorf("unfence: lock %s: %w", l.Path(), err)
+		}
+		s.serving = l
+	}
+	if err := s.live.open(); err != nil {
+		return fmt.Errorf("unfence: open the folder of the live link: %w", err)
+	}
+	if reason, fenced := s.FencedBy(); fenced {
+		s.log.Warn("the folder is fenced: answering past the cache until `cachesrv fence off`", "reason", reason)
+		return nil
+	}
+	if err := s.makeLive(); err != nil {
+		return fmt.Errorf("unfence: make the live link: %w", err)
+	}
+	return nil
+}
+
+// Fence stops every process and every other server from reading pages, at once, and stays in force over restarts
+// until LiftFence. Invalidations go on; nothing is lost.
+//
+//	unlink live · write fenced, durably
+func (s *Store) Fence(ctx context.Context, reason string) error {
+	// Not under the opening lock: a fence must not wait. An Unfence that runs meanwhile looks for the mark before it
+	// makes the link, so the link is removed a second time after the mark is there.
+	err := removeLink(s.live.path)
+	if markErr := s.writeDurable("fenced", []byte(reason+"\n")); markErr != nil {
+		err = errors.Join(err, markErr)
+	}
+	if again := removeLink(s.live.path); again != nil {
+		err = errors.Join(err, again)
+	}
+	if err != nil {
+		return fmt.Errorf("fence: %w", err)
+	}
+	s.log.Warn("fenced: nothing is served from the cache", "reason", reason)
+	return ctx.Err()
+}
+
+// LiftFence takes back Fence. Where a process that has replayed is running, pages are served again at once; else from
+// the next Unfence on.
+func (s *Store) LiftFence(ctx context.Context) error {
+	unlock, err := s.lockOpening(ctx)
+	if err != nil {
+		return fmt.Errorf("lift fence: %w", err)
+	}
+	defer unlock()
+	if _, err := s.at.Unlink("fenced"); err != nil {
+		return fmt.Errorf("lift fence: %w", err)
+	}
+	if err := s.at.Sync(); err != nil {
+		return fmt.Errorf("lift fence: %w", err)
+	}
+	if s.serving == nil { // not us: does anyone serve?
+		l := flock.New(s.path("serving"))
+		alone, err := l.TryLock()
+		if err != nil {
+			return fmt.Errorf("lift fence: lock %s: %w", l.Path(), err)
+		}
+		_ = l.Close()
+		if alone {
+			return nil
+		}
+	}
+	if err := s.makeLive(); err != nil {
+		return fmt.Errorf("lift fence: make the live link: %w", err)
+	}
+	return nil
+}
+
+// FencedBy returns why the folder is fenced, if it is. Unknown counts as fenced.
+func (s *Store) FencedBy() (reason string, fenced bool) {
+	b, err := os.ReadFile(s.path("fenced"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false
+	}
+	if err != nil {
+		return err.Error(), true
+	}
+	return strings.TrimSpace(string(b)), true
+}
+
+// failClosed drops so much that no reader can get what an invalidation could not drop or record: the generation, or,
+// should even that fail, all reading. It returns an error only when readers may still reach old pages.
+func (s *Store) failClosed(ctx context.Context, g *generation, cause error) error {
+	s.log.Error("an invalidation failed; dropping everything, as unknown means drop", "err", cause)
+	err := s.retireGeneration(ctx, g, "an invalidation failed: "+cause.Error(), false)
+	if err == nil {
+		return nil
+	}
+	fenceErr := s.Fence(context.WithoutCancel(ctx), "an invalidation failed: "+cause.Error()+"; mend that, then run: cachesrv check --repair; cachesrv fence off")
+	if fenceErr != nil {
+		s.live.shut.Store(true) // at least this process serves no more
+		return errors.Join(cause, err, fenceErr)
+	}
+	return nil
+}

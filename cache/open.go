@@ -1,0 +1,295 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+)
+
+// The files of DIR/cache, beside the generations:
+//
+//	format   what made this folder, and how (YAML; durable)
+//	opening  lock: held while a process opens, closes, or changes live
+//	lock     lock: held shared by every process that has the folder open
+//	serving  lock: held shared by every process that may serve
+//	boot     the boot during which the folder was last opened (durable)
+//	clean    written by the last process to close (durable); removed by the next one to open
+//	fenced   why an operator, or a failure, fenced the folder (durable)
+//	current  link to the generation
+//	live     link to current, where no better place for it was found
+//	trash/   what was dropped, waiting to be removed
+//	withheld/ selections of commits whose outcome isn't known
+const formatVersion = 1
+
+// format is the content of the file of that name.
+type format struct {
+	Version int    `yaml:"cachesrv-cache"`
+	Plain   bool   `yaml:"plain"`
+	Live    string `yaml:"live"` // where the live link lies
+}
+
+// open is Open without the parts that only this process sees.
+//
+// The first opener, known by an exclusive lock, recovers: it removes live before anything else, judges the clean mark
+// and the boot, and redoes open intents. Later ones join.
+func (s *Store) open(ctx context.Context) error {
+	var err error
+	if s.at, err = sys.OpenDir(s.path("")); err != nil {
+		return fmt.Errorf("%w: name a folder that this user may read and write (--dir)", err)
+	}
+	if s.trash, err = s.at.OpenOrMake("trash"); err != nil {
+		return fmt.Errorf("%w: name a folder that this user may read and write (--dir)", err)
+	}
+	unlock, err := s.lockOpening(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.shared = flock.New(s.path("lock"))
+	first, err := s.shared.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", s.shared.Path(), err)
+	}
+	f, fresh, err := s.readFormat()
+	if err != nil {
+		return err
+	}
+	if f, err = s.settle(f, fresh, first); err != nil {
+		return err
+	}
+	s.o.Plain = f.Plain
+	s.live.path = f.Live
+	if first {
+		if err := s.recover(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.openGeneration(); err != nil {
+		return err
+	}
+	if first {
+		if err := s.redoIntents(ctx, s.gen.Load(), time.Now()); err != nil {
+			return err
+		}
+	}
+	// From exclusive to shared: not atomic, but nobody else opens or closes meanwhile.
+	if _, err := s.shared.TryRLock(); err != nil {
+		return fmt.Errorf("lock %s: %w", s.shared.Path(), err)
+	}
+	return nil
+}
+
+func (s *Store) readFormat() (f format, fresh bool, err error) {
+	b, err := os.ReadFile(s.path("format"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, true, nil
+	}
+	if err != nil {
+		return f, false, err
+	}
+	if err := yaml.Unmarshal(b, &f); err != nil || f.Version == 0 || f.Live == "" {
+		return f, false, fmt.Errorf("%w: %s can't be read: a cache holds nothing that is not in your database: remove %s and start again",
+			ErrIncompatible, s.path("format"), s.path(""))
+	}
+	if f.Version != formatVersion {
+		return f, false, fmt.Errorf("%w: %s says version %d, this program writes version %d: use the program that made it, or another --dir, or remove %s",
+			ErrIncompatible, s.path("format"), f.Version, formatVersion, s.path(""))
+	}
+	return f, false, nil
+}
+
+// settle fixes the folder's settings: its first opener chooses, the others follow.
+func (s *Store) settle(f format, fresh, first bool) (format, error) {
+	if !fresh && s.o.Plain && !f.Plain {
+		return f, fmt.Errorf("%w: the folder was created without --plain: use another --dir, or remove %s", ErrIncompatible, s.path(""))
+	}
+	if !first {
+		if fresh {
+			return f, fmt.Errorf("%w: it is in use, but %s is gone: stop its users and remove %s", ErrIncompatible, s.path("format"), s.path(""))
+		}
+		if want := s.o.Live; want != "" && want != f.Live {
+			return f, fmt.Errorf("%w: processes that have the folder open use the live link %s, not %s: stop them first", ErrIncompatible, f.Live, want)
+		}
+		return f, nil
+	}
+	if fresh {
+		if err := s.probe(); err != nil {
+			return f, err
+		}
+	}
+	old := f
+	if fresh {
+		f = format{Version: formatVersion, Plain: s.o.Plain}
+	}
+	live, err := s.chooseLive(f.Live)
+	if err != nil {
+		return f, err
+	}
+	if old.Live != "" && old.Live != live {
+		if err := removeLink(old.Live); err != nil {
+			return f, fmt.Errorf("remove the live link of an earlier run: %w", err)
+		}
+	}
+	f.Live = live
+	if f == old {
+		return f, nil
+	}
+	b, err := yaml.Marshal(f)
+	if err != nil {
+		return f, err
+	}
+	return f, s.writeDurable("format", b)
+}
+
+// chooseLive finds the place of the live link: as asked, as before, or the first of the defaults where a link can be
+// made. A folder that vanishes at boot is best: then no other server can serve from ours before we have replayed.
+func (s *Store) chooseLive(before string) (string, error) {
+	name := liveName(s.dir)
+	candidates := []string{filepath.Join("/run/cachesrv", name)}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		candidates = append(candidates, filepath.Join(dir, "cachesrv", name))
+	}
+	candidates = append(candidates, s.path("live"))
+	if before != "" {
+		candidates = append([]string{before}, candidates...)
+	}
+	if s.o.Live != "" {
+		abs, err := filepath.Abs(s.o.Live)
+		if err != nil {
+			return "", err
+		}
+		candidates = []string{abs}
+	}
+	var err error
+	for _, c := range candidates {
+		if err = tryLink(c); err == nil {
+			return c, nil
+		}
+	}
+	return "", fmt.Errorf("make the live link: %w: name a place for it that this user may write (--live)", err)
+}
+
+// tryLink reports whether a link can be made beside path.
+func tryLink(path string) error {
+	if st, err := os.Lstat(path); err == nil && st.Mode()&fs.ModeSymlink == 0 {
+		return fmt.Errorf("%s exists and is not a link", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	probe := fmt.Sprintf("%s.probe.%d", path, os.Getpid())
+	_ = os.Remove(probe)
+	if err := os.Symlink("probe", probe); err != nil {
+		return err
+	}
+	return os.Remove(probe)
+}
+
+// recover brings a folder that nobody has open to a state from which it can be served after replay.
+//
+//	unlink live                            no reader may see what was not replayed
+//	unlink clean, fsync                    the mark is good for one opening
+//	unclean and another boot: retire       after a power cut unlinked pages are back, unsynced ones empty
+//	write boot, durably                    only now: dying earlier must end in the same judgement
+func (s *Store) recover(ctx context.Context) error {
+	if err := removeLink(s.live.path); err != nil {
+		return fmt.Errorf("remove the live link: %w", err)
+	}
+	clean, err := s.at.Unlink("clean")
+	if err == nil && clean {
+		err = s.at.Sync()
+	}
+	if err != nil {
+		return err
+	}
+	boot := s.o.BootID
+	if boot == "" {
+		if boot, err = sys.BootID(); err != nil {
+			s.log.Warn("the boot can't be told from the last one; pages survive only a clean stop", "err", err)
+			boot = s.uniqueName("unknown") // equals no other
+		}
+	}
+	last, err := os.ReadFile(s.path("boot"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if same := strings.TrimSpace(string(last)) == boot; !same {
+		if !clean && len(last) > 0 {
+			s.log.Warn("the machine stopped without a clean close; starting empty", "dir", s.dir)
+		}
+		if !clean {
+			if err := s.retireAll(); err != nil {
+				return fmt.Errorf("drop the pages of before the restart: %w", err)
+			}
+		}
+		if err := s.writeDurable("boot", []byte(boot+"\n")); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// leave ends this process's use of the folder; the last one out makes it safe against a change of boot:
+//
+//	unlink live · close the inventory (checkpoints) · syncfs · write clean, durably
+func (s *Store) leave() error {
+	unlock, err := s.lockOpening(context.Background())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if s.serving != nil {
+		_ = s.serving.Unlock()
+	}
+	if err := s.shared.Unlock(); err != nil {
+		return err
+	}
+	last, err := s.shared.TryLock()
+	if err != nil || !last {
+		return err
+	}
+	if err := removeLink(s.live.path); err != nil {
+		return err
+	}
+	if g := s.gen.Swap(nil); g != nil {
+		g.drop()
+	}
+	if err := sys.SyncFS(s.at); err != nil {
+		return err
+	}
+	return s.writeDurable("clean", []byte("closed cleanly\n"))
+}
+
+// writeDurable replaces a small file of ours so that it survives a power cut: renameio syncs the file, we the folder.
+func (s *Store) writeDurable(name string, content []byte) error {
+	root, err := os.OpenRoot(s.path(""))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := renameio.WriteFile(name, content, 0o644, renameio.WithRoot(root)); err != nil {
+		return fmt.Errorf("write %s: %w", s.path(name), err)
+	}
+	return s.at.Sync()
+}
+
+// syncFolder makes the entries of a folder below DIR/cache durable.
+func (s *Store) syncFolder(name string) error {
+	d, err := s.at.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,71 @@
+package cache
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options configure a Store. Only Dir is required; the zero value of every other field means its default.
+type Options struct {
+	// Dir is the folder that holds DIR/cache. It is created if missing.
+	Dir string
+	// Live is where the link readers go through lies. Default: /run/cachesrv/NAME, else
+	// $XDG_RUNTIME_DIR/cachesrv/NAME, else DIR/cache/live. The folder's first opener decides; others follow.
+	Live string
+	// Plain makes a new folder one that two bare unlinks invalidate: no grace, no private pages, one variant per
+	// URL. It can't be changed later. Default false.
+	Plain bool
+
+	// MaxBytes bounds the pages on disk. Default 10 GiB.
+	MaxBytes int64
+	// MaxPages bounds their number. Default 1,000,000.
+	MaxPages int64
+	// MinFree is the free space of the file system below which pages are evicted, in bytes. Default 256 MiB.
+	MinFree int64
+	// MemoryBytes bounds the pages held in memory. Default 256 MiB.
+	MemoryBytes int64
+	// MemoryPageMax is the largest body held in memory; larger ones are served by descriptor. Default 256 KiB.
+	MemoryPageMax int64
+	// PageMax is the largest body stored. Default 64 MiB.
+	PageMax int64
+	// MaxTags bounds the tags of a page. Default 128. A tag has at most 512 bytes.
+	MaxTags int
+	// MaxHeader bounds a page's stored headers, in bytes. Default 16 KiB.
+	MaxHeader int
+	// ClaimTimeout bounds the life of a claim: a fill older than that is not published. Default 60 s.
+	ClaimTimeout time.Duration
+	// InventoryTimeout is how long an invalidation waits for the inventory before it drops everything. Default 1 s.
+	InventoryTimeout time.Duration
+	// SweepInterval is the time between background sweeps for orphaned claims and rows. Default 10 min;
+	// negative: never.
+	SweepInterval time.Duration
+
+	// Logger receives what operators should know. Default slog.Default().
+	Logger *slog.Logger
+
+	// BootID identifies the boot of the machine. Default: the kernel's. Tests of power cuts supply another.
+	BootID string
+}
+
+func (o Options) withDefaults() Options {
+	orDefault(&o.MaxBytes, 10<<30)
+	orDefault(&o.MaxPages, 1_000_000)
+	orDefault(&o.MinFree, 256<<20)
+	orDefault(&o.MemoryBytes, 256<<20)
+	orDefault(&o.MemoryPageMax, 256<<10)
+	orDefault(&o.PageMax, 64<<20)
+	orDefault(&o.MaxTags, 128)
+	orDefault(&o.MaxHeader, 16<<10)
+	orDefault(&o.ClaimTimeout, time.Minute)
+	orDefault(&o.InventoryTimeout, time.Second)
+	orDefault(&o.SweepInterval, 10*time.Minute)
+	orDefault(&o.Logger, slog.Default())
+	return o
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,57 @@
+package cache
+
+import (
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/cachesrv/cachesrv/cache/key"
+)
+
+// Key is key.Key, for convenience.
+type Key = key.Key
+
+// Position says how much of the change history a source contains, in the text form of the source. The zero
+// Position is that of a primary read after the claim: it contains everything.
+type Position string
+
+// Primary is the position of a source that is the primary itself.
+const Primary Position = ""
+
+// Meta is what a fill knows of its page when the render has ended.
+type Meta struct {
+	Status int         // HTTP status; zero means 200
+	Header http.Header // response headers to replay with every hit; without hop-by-hop ones, ETag, Content-Length
+	Tags   []string    // what the page depends on; at most Options.MaxTags
+	// Expires ends the page's life; zero: it lives until invalidated.
+	Expires time.Time
+	// Grace is how long after its soft purge or expiry the page may still be served; zero: not at all.
+	Grace    time.Duration
+	Position Position // what the source contained
+}
+
+// A Page is one publication: what was stored for a key. It is immutable and may be shared.
+type Page struct {
+	Key       Key
+	Meta      Meta
+	Published time.Time
+	Size      int64 // of the body, in bytes
+
+	pageState
+}
+
+// A Body is one encoded form of a page.
+type Body struct {
+	Encoding string // Content-Encoding: "gzip", "br", "zstd"; empty for identity
+	ETag     string // strong, quoted (design: mtime seconds and length, in hex)
+	Size     int64
+	Bytes    []byte   // the whole body, or nil when File is set; do not modify
+	File     *os.File // an open descriptor of a large body; closed by Hit.Close
+}
+
+// A Hit is a page that was found published after the call that returned it began. Close it when answered.
+type Hit struct {
+	*Page
+	Graced bool // from Graced: past its life, within its grace
+	hitState
+}

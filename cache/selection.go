@@ -1,0 +1,38 @@
+package cache
+
+import "github.com/cachesrv/cachesrv/cache/key"
+
+// A Selection names what an invalidation drops: the union of its fields.
+type Selection struct {
+	Keys     []Key        // a key without a variant drops all variants of its URL; without a host, on every host
+	Tags     []string     // every page that declared one of them
+	Prefixes []key.Prefix // whole subtrees
+	All      bool         // everything
+
+	// Soft turns pages into graced ones instead: served only within their grace, while a fill is under way.
+	Soft bool
+	// DryRun drops nothing and reports what would be dropped.
+	DryRun bool
+	// Cause is written to the log and kept for explain: "purge by hand", "transaction 4711".
+	Cause string
+}
+
+// Empty reports whether the selection names nothing.
+func (s Selection) Empty() bool {
+	return len(s.Keys) == 0 && len(s.Tags) == 0 && len(s.Prefixes) == 0 && !s.All
+}
+
+// Dropped counts what an invalidation dropped.
+type Dropped struct {
+	// Pages counts published pages, all variants. Subtrees and everything are dropped by a rename, whatever they hold,
+	// and counted by the inventory: pages that were dropped already within the last seconds may count again.
+	Pages  int
+	Graced int // graced pages
+	Twins  int // compressed siblings
+	Claims int // fills in flight that lost their claim; those caught through the inventory aren't counted
+	// Retired is set when everything was dropped with its generation: asked for (All), or because the inventory or
+	// the file system failed and unknown means drop.
+	Retired bool
+	// Keys lists what a dry run would drop, at most 10,000.
+	Keys []Key
+}

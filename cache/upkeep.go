@@ -1,0 +1,434 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/cachesrv/cachesrv/cache/internal/inventory"
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
+	"github.com/cachesrv/cachesrv/cache/key"
+)
+
+// upkeep does, in one goroutine per store, what can be late: writing hits to the inventory, deleting rows whose pages
+// are gone, emptying the trash, eviction, and the sweep for what the dead left. Nothing rests on it but bounds.
+type upkeep struct {
+	s     *Store
+	quit  context.CancelFunc
+	done  sync.WaitGroup
+	wake  chan struct{}
+	swept time.Time
+
+	mu       sync.Mutex
+	pages    []*Page                 // with hits not yet written
+	ids      map[*generation][]int64 // rows whose pages are gone
+	below    map[*generation][]rowsBelow
+	suspects map[*generation]map[string]struct{} // files with rows that may be left over
+}
+
+type rowsBelow struct {
+	files inventory.Range
+	until int64
+}
+
+const (
+	upkeepInterval = time.Second
+	maxPending     = 200_000 // entries of each list; beyond, the sweep finds the rows
+	intentAge      = 10 * time.Second
+	hurryAfter     = 512 // publications
+)
+
+func newUpkeep(s *Store) *upkeep {
+	u := &upkeep{s: s, wake: make(chan struct{}, 1), swept: time.Now()}
+	u.clear()
+	return u
+}
+
+func (u *upkeep) start() {
+	ctx, quit := context.WithCancel(context.Background())
+	u.quit = quit
+	u.done.Go(func() {
+		tick := time.NewTicker(upkeepInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-u.wake:
+			case <-ctx.Done():
+				u.flush(context.Background())
+				return
+			}
+			u.round(ctx)
+		}
+	})
+}
+
+func (u *upkeep) stop() {
+	u.quit()
+	u.done.Wait()
+}
+
+// hurry makes the next round come now.
+func (u *upkeep) hurry() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// hit counts a hit.
+func (u *upkeep) hit(p *Page) {
+	p.hits.Add(1)
+	if p.noted.Load() || !p.noted.CompareAndSwap(false, true) {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.pages) < maxPending {
+		u.pages = append(u.pages, p)
+	} else {
+		p.noted.Store(false)
+	}
+}
+
+// gone notes rows whose claims and pages were unlinked, in this order: they can be deleted.
+func (u *upkeep) gone(g *generation, ids []int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.ids[g])+len(ids) <= maxPending*10 {
+		u.ids[g] = append(u.ids[g], ids...)
+	}
+}
+
+// goneBelow notes that every row of a dropped subtree, up to an id, can be deleted.
+func (u *upkeep) goneBelow(g *generation, files inventory.Range, until int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.below[g]) < maxPending {
+		u.below[g] = append(u.below[g], rowsBelow{files, until})
+	}
+}
+
+// suspect notes a file that may have rows of publications that are gone.
+func (u *upkeep) suspect(g *generation, file string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	files := u.suspects[g]
+	if files == nil {
+		files = make(map[string]struct{})
+		u.suspects[g] = files
+	}
+	if len(files) < maxPending {
+		files[file] = struct{}{}
+	}
+}
+
+func (u *upkeep) clear() {
+	u.ids = make(map[*generation][]int64)
+	u.below = make(map[*generation][]rowsBelow)
+	u.suspects = make(map[*generation]map[string]struct{})
+	u.pages = nil
+}
+
+// round does what is due.
+func (u *upkeep) round(ctx context.Context) {
+	g, err := u.s.current(ctx)
+	if err != nil {
+		u.warn("look for the current generation", err)
+		return
+	}
+	defer g.drop()
+	if _, err := u.s.at.Stat(g.name); errors.Is(err, fs.ErrNotExist) {
+		// Its retirement was cut short before current was taken away.
+		u.warn("finish a retirement", u.s.retireGeneration(ctx, g, "left half retired", false))
+		return
+	}
+	u.flush(ctx)
+	l := flock.New(u.s.path("upkeep")) // one process at a time does the rest
+	if won, err := l.TryLock(); err != nil || !won {
+		u.warn("lock "+l.Path(), err)
+		_ = l.Close()
+		return
+	}
+	defer l.Close()
+	u.warn("finish open intents", u.s.redoIntents(ctx, g, time.Now().Add(-intentAge)))
+	u.warn("evict", u.s.evict(ctx, g))
+	u.warn("empty the trash", u.s.emptyTrash(ctx))
+	if every := u.s.o.SweepInterval; every > 0 && time.Since(u.swept) >= every {
+		u.warn("sweep", u.s.sweep(ctx, g))
+		u.swept = time.Now()
+	}
+}
+
+func (u *upkeep) warn(what string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) {
+		u.s.log.Warn("upkeep of the cache failed; it will be tried again", "what", what, "err", err)
+	}
+}
+
+// flush writes hits and deletes rows.
+func (u *upkeep) flush(ctx context.Context) {
+	u.mu.Lock()
+	pages, ids, below, suspects := u.pages, u.ids, u.below, u.suspects
+	u.clear()
+	u.mu.Unlock()
+
+	g := u.s.gen.Load()
+	if g == nil || !g.acquire() {
+		return
+	}
+	defer g.drop()
+	hits := make(map[int64]int64, len(pages))
+	for _, p := range pages {
+		p.noted.Store(false)
+		hits[p.id] += p.hits.Swap(0)
+	}
+	// What is noted of a generation that was retired meanwhile is gone with it.
+	u.warn("count hits", g.inv.Hits(ctx, hits))
+	u.warn("delete rows", g.inv.Delete(ctx, ids[g]))
+	for _, b := range below[g] {
+		var gone []int64
+		err := g.inv.Rows(ctx, inventory.Select{Files: b.files, Until: b.until}, func(r *inventory.Row) error {
+			gone = append(gone, r.ID)
+			return nil
+		})
+		u.warn("read rows of a dropped subtree", err)
+		u.warn("delete rows of a dropped subtree", g.inv.Delete(ctx, gone))
+	}
+	for file := range suspects[g] {
+		u.warn("delete left-over rows", u.s.collect(ctx, g, inventory.Select{Files: inventory.Range{From: file}}))
+	}
+}
+
+// collect deletes the selected rows whose publication is gone for good.
+func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select) error {
+	var gone []int64
+	err := g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
+		dead, err := g.dead(r)
+		if dead {
+			gone = append(gone, r.ID)
+		}
+		return err
+	})
+	return errors.Join(err, g.inv.Delete(ctx, gone))
+}
+
+// dead reports whether a row's publication can neither be there nor still come. The order matters: without a claim
+// nobody can link this row's page any more; after that, a page that is not there is gone for good.
+func (g *generation) dead(r *inventory.Row) (bool, error) {
+	switch _, err := g.trees[treePages].Stat(r.Claim); {
+	case err == nil:
+		return false, nil // a fill is under way; later
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	published, graced := g.standing(r)
+	return !published && !graced, nil
+}
+
+// emptyTrash removes what was dropped.
+func (s *Store) emptyTrash(ctx context.Context) error {
+	names, err := s.trash.Names(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := removeTree(ctx, s.trash, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeTree removes a file, or a folder and what it holds. A late fill may still publish into it: then the next
+// round removes that.
+func removeTree(ctx context.Context, at *sys.Dir, name string) error {
+	if _, err := at.Unlink(name); err == nil || !isFolder(at, name) {
+		return err
+	}
+	d, err := at.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	names, err := d.Names(".")
+	for _, n := range names {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		err = removeTree(ctx, d, n)
+	}
+	if err != nil {
+		return err
+	}
+	if err := at.RemoveDir(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil
+}
+
+func isFolder(at *sys.Dir, name string) bool {
+	st, err := at.Stat(name)
+	return err == nil && st.IsDir()
+}
+
+// evict removes pages until the folder is within its bounds, in the order of SIEVE. A page being filled is spared.
+func (s *Store) evict(ctx context.Context, g *generation) error {
+	const batch, limit = 256, 4096
+	for ctx.Err() == nil {
+		pages, size, err := g.inv.Totals(ctx)
+		if err != nil {
+			return err
+		}
+		free, inodes, err := sys.Free(s.at)
+		if err != nil {
+			return err
+		}
+		over := pages > s.o.MaxPages || size > s.o.MaxBytes
+		short := free < s.o.MinFree || inodes >= 0 && inodes < minInodes
+		if pages == 0 || !over && !short {
+			return nil
+		}
+		victims, err := g.inv.Sieve(ctx, batch, limit)
+		if err != nil || len(victims) == 0 {
+			return err
+		}
+		var gone []int64
+		for i := range victims {
+			if ok, err := s.evictRow(g, &victims[i]); err != nil {
+				return err
+			} else if ok {
+				gone = append(gone, victims[i].ID)
+			}
+		}
+		s.stats.evicted.Add(int64(len(gone)))
+		if err := g.inv.Delete(ctx, gone); err != nil {
+			return err
+		}
+		if len(gone) == 0 || short && !over { // freed space may not be seen at once: one batch a round
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// minInodes is the number of free inodes below which pages are evicted.
+const minInodes = 10_000
+
+func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
+	if _, err := g.trees[treePages].Stat(row.Claim); err == nil {
+		return false, nil
+	}
+	r := &reaper{s: s, g: g}
+	defer r.close()
+	if published, graced := g.standing(row); published || graced {
+		if err := r.row(row); err != nil {
+			return false, err
+		}
+	}
+	dir, _ := splitLast(row.File)
+	for tree := range treeNames {
+		g.removeEmpty(tree, dir)
+	}
+	return true, nil
+}
+
+// removeEmpty removes a folder and its parents as far as they are empty; a fill that holds one can't publish into it,
+// which costs that fill its page, no more.
+func (g *generation) removeEmpty(tree int, dir string) {
+	for dir != "" {
+		parent, name := splitLast(dir)
+		at := g.trees[tree]
+		if parent != "" {
+			d, err := at.Open(parent)
+			if err != nil {
+				return
+			}
+			err = d.RemoveDir(name)
+			_ = d.Close()
+			if err != nil {
+				return
+			}
+		} else if at.RemoveDir(name) != nil {
+			return
+		}
+		dir = parent
+	}
+}
+
+// sweep finds, slowly, what the dead left: rows without a page, orphaned claims, empty folders.
+func (s *Store) sweep(ctx context.Context, g *generation) error {
+	if err := s.collect(ctx, g, inventory.Select{}); err != nil {
+		return err
+	}
+	return g.walk(ctx, treePages, func(folder *sys.Dir, dir, name string, isDir bool) error {
+		if !isDir && strings.HasSuffix(name, key.Suffix+key.ClaimSuffix) {
+			if gone, err := reclaim(folder, name); err == nil && gone {
+				s.stats.reclaimed.Add(1)
+			}
+		}
+		return nil
+	})
+}
+
+// sweepPause is the rest a walk takes after each folder, so that it does not crowd out requests.
+const sweepPause = 200 * time.Microsecond
+
+// walk calls f for each entry of a tree, folders after what they hold.
+func (g *generation) walk(ctx context.Context, tree int, f func(folder *sys.Dir, dir, name string, isDir bool) error) error {
+	var visit func(folder *sys.Dir, dir string) error
+	visit = func(folder *sys.Dir, dir string) error {
+		names, err := folder.Names(".")
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			st, err := folder.Stat(name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if st.IsDir() {
+				sub, err := folder.Open(name)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				err = visit(sub, join(dir, name))
+				_ = sub.Close()
+				if err != nil {
+					return err
+				}
+			}
+			if err := f(folder, dir, name, st.IsDir()); err != nil {
+				return err
+			}
+		}
+		time.Sleep(sweepPause)
+		return nil
+	}
+	return visit(g.trees[tree], "")
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
