@@ -17,6 +17,7 @@ type claim struct {
 	gen    *generation
 	file   key.File
 	fd     int         // the claimed file, with its flock
+	inode  uint64      // of the claimed file
 	folder *sys.Dir    // of the claim, in pages/
 	place  [2]*sys.Dir // where the page goes, in each tree: folder, or its sub-folder of variants
 	taken  time.Time
@@ -73,8 +74,9 @@ func (c *claim) take(plain bool) error {
 				_ = sys.CloseFD(fd)
 				return errors.Join(err, ErrClaimed)
 			}
-			c.fd = fd
-			return nil
+			st, err := sys.Fstat(fd)
+			c.fd, c.inode = fd, st.Ino
+			return err
 		case errors.Is(err, fs.ErrExist):
 			gone, err := reclaim(c.folder, name)
 			if err != nil {
@@ -174,6 +176,13 @@ func removeForeign(folder *sys.Dir, name string, openErr error) (gone bool, err 
 	return err == nil, err
 }
 
+// holdsName reports whether the claim's name still is that of our file. The link count alone can't tell: a copy made
+// by cp -al stands in for the name that an invalidation has unlinked.
+func (c *claim) holdsName() bool {
+	at, err := c.folder.Stat(c.file.Base + key.ClaimSuffix)
+	return err == nil && at.Ino == c.inode
+}
+
 // unlinkOwn gives the claim's name back, if it is still ours: our file has that name, and after publication a
 // second one.
 func (c *claim) unlinkOwn() {
@@ -187,7 +196,7 @@ func (c *claim) unlinkOwn() {
 	if names == 1 && c.published {
 		return // the portable back-end renamed it away
 	}
-	if st, err := sys.Fstat(c.fd); err == nil && st.Links >= names {
+	if st, err := sys.Fstat(c.fd); err == nil && st.Links >= names && c.holdsName() {
 		_, _ = c.folder.Unlink(c.file.Base + key.ClaimSuffix)
 	}
 }

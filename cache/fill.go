@@ -121,7 +121,7 @@ func (f *Fill) Close() error {
 //	unlink left-over twins                  of earlier publications
 //	inventory: look for newer invalidations, insert the row, commit
 //	linkat /proc/self/fd/N NAME             ENOENT: the claim was unlinked
-//	fstat                                   a third link: someone copied our claim with cp -al; withdraw
+//	fstat · fstatat NAME.tmp                another link, or no claim: someone copied it with cp -al; withdraw
 //	unlink NAME.stale · unlink NAME.tmp
 func (f *Fill) Publish(ctx context.Context, m Meta) (Hit, error) {
 	if f.ended {
@@ -278,7 +278,7 @@ func (s *Store) identify(c *claim, row *inventory.Row) error {
 		return err
 	}
 	switch {
-	case st.Links == 0:
+	case st.Links == 0 || !c.holdsName():
 		return fmt.Errorf("%w: its claim was unlinked", ErrInvalidated)
 	case st.Links > 1:
 		return fmt.Errorf("%w: its claim has %d links: someone copies the cache with cp -al", ErrInvalidated, st.Links)
@@ -326,8 +326,10 @@ func (s *Store) place(c *claim, row *inventory.Row) error {
 	c.published = true
 	fault.Point(fault.PublishLinked)
 	st, err := sys.Fstat(c.fd)
-	if err == nil && st.Links > linksPublished {
-		err = fmt.Errorf("%w: its claim was copied with cp -al", ErrInvalidated)
+	if err == nil && (st.Links > linksPublished || linksPublished > 1 && !c.holdsName()) {
+		// A copy made by cp -al keeps the inode alive when the claim is unlinked, and the kernel links it. (Or the
+		// claim was unlinked since; then the page would be next anyway.)
+		err = fmt.Errorf("%w: its claim was unlinked, or copied with cp -al", ErrInvalidated)
 	}
 	if err != nil {
 		_, unlinkErr := place.Unlink(name)

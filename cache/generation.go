@@ -27,7 +27,7 @@ var treeNames = [2]string{"pages", "private"}
 // A generation is a folder of inventory and pages that live and die together. Whoever uses one holds a reference, as
 // its descriptors are closed with the last.
 type generation struct {
-	name  string // gen-N
+	name  string // gen-N, N being the time of its making
 	trees [2]*sys.Dir
 	inv   *inventory.DB
 	refs  atomic.Int64 // one is the store's
@@ -164,19 +164,7 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 
 // makeGeneration makes an empty generation and then current name it. Positions that still hold are carried over.
 func (s *Store) makeGeneration(positions map[string]string) (name string, err error) {
-	names, err := s.at.Names(".")
-	if err != nil {
-		return "", err
-	}
-	next := 1
-	for _, n := range names {
-		if suffix, ok := strings.CutPrefix(n, "gen-"); ok {
-			if i, err := strconv.Atoi(suffix); err == nil {
-				next = max(next, i+1)
-			}
-		}
-	}
-	name = "gen-" + strconv.Itoa(next)
+	name = "gen-" + strconv.FormatInt(time.Now().UnixNano(), 10) // a name is never used again: others know theirs by it
 	for _, dir := range []string{name, name + "/pages", name + "/private"} {
 		if err := s.at.Make(dir); err != nil {
 			return "", err

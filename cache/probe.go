@@ -61,7 +61,11 @@ func probeClaim(d *sys.Dir, name string) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &claim{fd: fd, folder: d, file: key.File{Folder: "probe", Base: name}, place: [2]*sys.Dir{d}}, nil
+	st, err := sys.Fstat(fd)
+	if err != nil {
+		return nil, err
+	}
+	return &claim{fd: fd, inode: st.Ino, folder: d, file: key.File{Folder: "probe", Base: name}, place: [2]*sys.Dir{d}}, nil
 }
 
 func (s *Store) probePublish(d *sys.Dir) error {

@@ -170,11 +170,11 @@ func Below(folder string) Range { return Range{folder + "/", folder + "0"} } // 
 
 const pageOfRows = 5000
 
-// Rows calls f for each row that selects: those of a tag, of a range of files, or all, with after < id <= until,
-// in the order of ids. It reads in pages, so that no long snapshot keeps the WAL from being reset.
+// Rows calls f for each row that is selected: those of a tag, of a range of files, or all, with After < id <= Until; in
+// the order of ids, or within a range in that of files. It reads in pages, so that no long snapshot keeps the WAL from being reset.
 func (db *DB) Rows(ctx context.Context, sel Select, f func(*Row) error) error {
-	after := sel.After
-	until := sel.Until
+	after, until := sel.After, sel.Until
+	file, last := sel.Files.From, int64(0)
 	if until == 0 {
 		until = math.MaxInt64
 	}
@@ -196,18 +196,21 @@ func (db *DB) Rows(ctx context.Context, sel Select, f func(*Row) error) error {
 						s.BindInt64(4, pageOfRows)
 					}, keep)
 			case sel.Files != Range{}:
-				query := `SELECT ` + columns + ` FROM publication WHERE file >= ? AND file < ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`
 				to := sel.Files.To
 				if to == "" {
 					to = sel.Files.From + "\x00"
 				}
-				return run(c, query, func(s *sqlite.Stmt) {
-					s.BindText(1, sel.Files.From)
-					s.BindText(2, to)
-					s.BindInt64(3, after)
-					s.BindInt64(4, until)
-					s.BindInt64(5, pageOfRows)
-				}, keep)
+				// In the order of files: by ids SQLite would read the whole table.
+				return run(c, `SELECT `+columns+` FROM publication
+					WHERE (file, id) > (?, ?) AND file < ? AND +id > ? AND +id <= ? ORDER BY file, id LIMIT ?`,
+					func(s *sqlite.Stmt) {
+						s.BindText(1, file)
+						s.BindInt64(2, last)
+						s.BindText(3, to)
+						s.BindInt64(4, sel.After)
+						s.BindInt64(5, until)
+						s.BindInt64(6, pageOfRows)
+					}, keep)
 			default:
 				return run(c, `SELECT `+columns+` FROM publication WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`,
 					func(s *sqlite.Stmt) {
@@ -229,6 +232,7 @@ func (db *DB) Rows(ctx context.Context, sel Select, f func(*Row) error) error {
 			return nil
 		}
 		after = rows[len(rows)-1].ID
+		file, last = rows[len(rows)-1].File, after
 		if err := ctx.Err(); err != nil {
 			return err
 		}
