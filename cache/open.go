@@ -23,6 +23,7 @@ import (
 //	opening  lock: held while a process opens, closes, or changes live
 //	lock     lock: held shared by every process that has the folder open
 //	serving  lock: held shared by every process that may serve
+//	generations, upkeep  locks: held while a generation is retired, and for the background work of all processes
 //	boot     the boot during which the folder was last opened (durable)
 //	clean    written by the last process to close (durable); removed by the next one to open
 //	fenced   why an operator, or a failure, fenced the folder (durable)
@@ -56,6 +57,9 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	if err := s.makeLocks(); err != nil {
+		return err
+	}
 	s.shared = flock.New(s.path("lock"))
 	first, err := s.shared.TryLock()
 	if err != nil {
@@ -86,6 +90,20 @@ func (s *Store) open(ctx context.Context) error {
 	// From exclusive to shared: not atomic, but nobody else opens or closes meanwhile.
 	if _, err := s.shared.TryRLock(); err != nil {
 		return fmt.Errorf("lock %s: %w", s.shared.Path(), err)
+	}
+	return nil
+}
+
+// makeLocks makes the lock files while there is space: dropping everything must not need any.
+func (s *Store) makeLocks() error {
+	for _, name := range []string{"generations", "serving", "upkeep"} {
+		f, err := os.OpenFile(s.path(name), os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

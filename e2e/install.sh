@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the Debian or Ubuntu packages that the tests need and this machine lacks. Does nothing, and needs neither
+# root nor network, when all are there.
+set -euo pipefail
+
+missing=()
+have_postgres() {
+	{ command -v initdb && command -v postgres; } >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+have_postgres || missing+=(postgresql)
+command -v bindfs >/dev/null || missing+=(bindfs fuse3) # a file system that can't keep the protocol
+command -v make >/dev/null || missing+=(make)
+command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector is linked with it
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+echo "e2e/install.sh: installing ${missing[*]}"
+
+fail() {
+	echo "e2e/install.sh: $*" >&2
+	exit 1
+}
+command -v apt-get >/dev/null ||
+	fail "there is no apt-get here: install by hand what Debian calls ${missing[*]} (PostgreSQL 15 or newer) and try again"
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null || fail "this needs root, and there is no sudo: run as root: apt-get install ${missing[*]}"
+	root=(sudo)
+fi
+apt() {
+	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
+}
+{ apt update && apt install -y --no-install-recommends "${missing[@]}"; } ||
+	fail "apt-get could not install ${missing[*]} (see above): check network and /etc/apt, or install by hand"
