@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
+)
+
+type confCmd struct {
+	Check confCheckCmd `cmd:"" help:"Say whether the configuration is valid."`
+	Show  confShowCmd  `cmd:"" help:"Show every setting's value and where it comes from."`
+}
+
+type confCheckCmd struct{ settings }
+
+type confShowCmd struct{ settings }
+
+func (confCheckCmd) Help() string {
+	return `All that is wrong is listed, with file and line where it stands in a file.
+
+    cachesrv conf check --config /etc/cachesrv.yaml`
+}
+
+func (confShowCmd) Help() string {
+	return `The output is itself a configuration file; a password in the database's URL is replaced.
+
+    cachesrv conf show --config /etc/cachesrv.yaml
+    cachesrv conf show > cachesrv.yaml`
+}
+
+func (c *confCheckCmd) Run(_ context.Context, p *program) error {
+	if _, err := p.effective(c.settings); err != nil {
+		return err
+	}
+	from := "no configuration file"
+	if p.file != nil {
+		from = p.file.Path
+	}
+	_, err := fmt.Fprintf(p.stdout, "%s: the configuration is valid\n", from)
+	return err
+}
+
+func (c *confShowCmd) Run(_ context.Context, p *program) error {
+	cfg, invalid := p.effective(c.settings)
+	text, err := conf.Show(cfg, p.origin)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(p.stdout, text); err != nil {
+		return err
+	}
+	return invalid
+}

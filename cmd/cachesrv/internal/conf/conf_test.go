@@ -1,0 +1,188 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/unit"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReadEveryKey(t *testing.T) {
+	no, grace, control := false, unit.Duration(90*time.Second), "max-age=60"
+	want := Config{
+		Folder: Folder{Dir: "/srv/site"},
+		Store:  Store{Live: "/run/live", Plain: true, MaxBytes: 1 << 30, MaxPages: 12, MinFree: 1 << 20, Memory: 4096, PageMax: 1e6},
+		Serve:  Serve{Listen: ":80", Hosts: []string{"a.example", "b.example"}, DB: "postgres://u@h/d", Admin: "unix:/run/a"},
+		Log:    Log{LogLevel: "debug", LogFormat: "json"},
+		Rules: []rules.Rule{{Host: "a.example", Path: "/x", Cache: &no, Query: []string{"page"}, IgnoreQuery: []string{"utm_*"},
+			Grace: &grace, ClientControl: &control}},
+	}
+	f, err := Read(write(t, `
+dir: /srv/site
+live: /run/live
+plain: true
+max-bytes: 1GiB
+max-pages: 12
+min-free: 1MiB
+memory: 4096
+page-max: 1MB
+listen: ":80"
+hosts: [a.example, b.example]
+db: postgres://u@h/d
+admin: unix:/run/a
+log-level: debug
+log-format: json
+rules:
+  - host: a.example
+    path: /x
+    cache: false
+    query: [page]
+    ignore-query: [utm_*]
+    grace: 1m30s
+    client-control: max-age=60
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(f.Config, want) {
+		t.Errorf("read  %+v\nwant %+v", f.Config, want)
+	}
+	if err := f.Config.Validate(); err != nil {
+		t.Error(err)
+	}
+	for i, s := range Settings() {
+		if _, line, ok := f.Lookup(s); !ok || line != i+2 && s.Key != "rules" {
+			// The file above lists the settings in their order, so a setting forgotten there is noticed too.
+			t.Errorf("%s: line %d, %v; want %d", s.Key, line, ok, i+2)
+		}
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"dir: a\nlisten: b\nlisten: c\n", ":3: "},
+		{"dir: a\nlisen: x\n", `:2: unknown key "lisen": did you mean "listen"?`},
+		{"rules:\n  - path: /\n    ignore_query: [a]\n", `:3: unknown key "ignore_query": did you mean "ignore-query"?`},
+		{"dir: a\nmax-bytes: lots\n", `:2: "lots" is not a size`},
+		{"max-pages: many\n", `:1: "many" is not a whole number`},
+		{"max-pages: 1.5\n", `:1: "1.5" is not a whole number`},
+		{"plain: yes\n", ":1: it must be true or false"},
+		{"plain: [1]\n", ":1: it must be true or false"},
+		{"dir: {a: b}\n", ":1: it must be text"},
+		{"hosts: a.example\n", ":1: "},
+		{"dir: a\n\tlisten: b\n", ":2: "},
+		{"rules:\n - path: /\n   grace: soon\n", `:3: "soon" is not a duration`},
+		{"rules:\n - path: /\n   grace: 5\n", `:3: "5" is not a duration`},
+		{"rules:\n - path: /\n   cache: maybe\n", ":3: "},
+		{"- a\n- b\n", ":1: "},
+		{"just text\n", ":1: "},
+		{"dir: a\n---\ndir: b\n", "2 YAML documents"},
+		{"dir: '" + strings.Repeat("x", MaxFile) + "'", "not a configuration file"},
+	} {
+		path := write(t, tt.text)
+		_, err := Read(path)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), path) {
+			t.Errorf("Read(%.40q) = %v, want %s…%s", tt.text, err, path, tt.want)
+		}
+	}
+	if _, err := Read("/nowhere/c.yaml"); err == nil || err.Error() != "/nowhere/c.yaml: no such file or directory" {
+		t.Errorf("missing file: %v", err)
+	}
+	for _, empty := range []string{"", "# nothing\n", "---\n"} {
+		if f, err := Read(write(t, empty)); err != nil || !reflect.DeepEqual(f.Config, Config{}) {
+			t.Errorf("Read(%q) = %+v, %v", empty, f, err)
+		}
+	}
+}
+
+func valid() Config {
+	return Config{
+		Folder: Folder{Dir: "data"},
+		Store:  Store{MaxBytes: 1, MaxPages: 1, MinFree: 1, Memory: 1, PageMax: 1},
+		Serve:  Serve{Listen: "127.0.0.1:0", DB: "sqlite"},
+		Log:    Log{LogLevel: "info", LogFormat: "text"},
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := valid().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		wrong func(c *Config)
+		want  string
+	}{
+		{"dir", func(c *Config) { c.Dir = "" }, "dir: it is empty"},
+		{"live", func(c *Config) { c.Live = "run" }, "absolute"},
+		{"size", func(c *Config) { c.MinFree = 0 }, "min-free: it must be above 0"},
+		{"listen", func(c *Config) { c.Listen = "8080" }, "listen: \"8080\" is not host:port"},
+		{"port", func(c *Config) { c.Listen = "h:99999" }, "up to 65535"},
+		{"host", func(c *Config) { c.Hosts = []string{"a/b"} }, "hosts: "},
+		{"db", func(c *Config) { c.DB = "mysql://x" }, "db: neither sqlite nor"},
+		{"dsn", func(c *Config) { c.DB = "postgres://u:p%w@h/d" }, "db: not a URL"},
+		{"admin", func(c *Config) { c.Admin = "0.0.0.0:9" }, "not a loopback address"},
+		{"admin name", func(c *Config) { c.Admin = "example.org:9" }, "not a loopback address"},
+		{"admin any", func(c *Config) { c.Admin = ":9" }, "not a loopback address"},
+		{"admin path", func(c *Config) { c.Admin = "unix:x" }, "absolute"},
+		{"level", func(c *Config) { c.LogLevel = "loud" }, "log-level"},
+		{"format", func(c *Config) { c.LogFormat = "xml" }, "log-format"},
+		{"rules", func(c *Config) { c.Rules = []rules.Rule{{}} }, "rules: rule 1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := valid()
+			tt.wrong(&c)
+			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+	c := valid()
+	c.DB = "postgres://u:secret%w@h/d"
+	if err := c.Validate(); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error shows the password: %v", err)
+	}
+	for _, admin := range []string{"127.0.0.1:9", "[::1]:9", "localhost:9", "127.8.8.8:0", "unix:/run/x"} {
+		if err := CheckAdmin(admin); err != nil {
+			t.Errorf("%s: %v", admin, err)
+		}
+	}
+}
+
+func TestShowReadsBack(t *testing.T) {
+	c, grace, no := valid(), unit.Duration(time.Minute), false
+	c.Hosts = []string{"a.example", "b.example"}
+	c.DB = "postgres://user:s3cret@h/d"
+	c.Rules = []rules.Rule{{Path: "/a#b: c", Cache: &no, Grace: &grace}, {Host: "*.x.example"}}
+	text, err := Show(c, func(key string) string { return "from " + key })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Read(write(t, text))
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	c.DB = "postgres://user:xxxxx@h/d"
+	if !reflect.DeepEqual(f.Config, c) {
+		t.Errorf("read back %+v\nwant %+v\nfrom:\n%s", f.Config, c, text)
+	}
+	for _, s := range Settings() {
+		if !strings.Contains(text, "# from "+s.Key+"\n") {
+			t.Errorf("no origin of %s in:\n%s", s.Key, text)
+		}
+	}
+}

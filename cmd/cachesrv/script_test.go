@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts run this very binary as cachesrv.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cachesrv": main})
+}
+
+// TestScript runs the program under the scripts of testdata/script.
+func TestScript(t *testing.T) {
+	testscript.Run(t, scripts("script"))
+}
+
+func scripts(folder string) testscript.Params {
+	return testscript.Params{
+		Dir:                 "testdata/" + folder,
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			// Links of folders that are only tried out belong with them, not into /run.
+			env.Setenv("CACHESRV_LIVE", env.WorkDir+"/live")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"address": cmdAddress,
+			"await":   cmdAwait,
+			"http":    cmdHTTP,
+			"status":  cmdStatus,
+		},
+	}
+}
+
+// cmdAddress finds a free address: address NAME sets $NAME to 127.0.0.1:PORT.
+func cmdAddress(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: address NAME")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(ln.Close())
+	ts.Setenv(args[0], ln.Addr().String())
+}
+
+// startTimeout bounds how long a server may take until it answers.
+const startTimeout = 30 * time.Second
+
+// cmdAwait waits until something listens: await ADDRESS.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await ADDRESS")
+	}
+	network, addr := endpoint(args[0])
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial(network, addr)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%v", err)
+		}
+	}
+}
+
+func endpoint(s string) (network, addr string) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", s
+}
+
+// cmdHTTP asks and prints the answer's status, headers and body:
+//
+//	http [-X METHOD] [-H 'Name: value'] [-d BODY] ADDRESS PATH
+//
+// A body is sent as a form. Negated, the connection must fail.
+func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	method, header := http.MethodGet, http.Header{}
+	var body io.Reader
+	for len(args) > 2 {
+		switch args[0] {
+		case "-X":
+			method = args[1]
+		case "-H":
+			name, value, _ := strings.Cut(args[1], ": ")
+			header.Add(name, value)
+		case "-d":
+			body = strings.NewReader(args[1])
+			header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if method == http.MethodGet {
+				method = http.MethodPost
+			}
+		default:
+			ts.Fatalf("http: unknown option %s", args[0])
+		}
+		args = args[2:]
+	}
+	if len(args) != 2 {
+		ts.Fatalf("usage: http [-X METHOD] [-H 'Name: value'] [-d BODY] ADDRESS PATH")
+	}
+	network, addr := endpoint(args[0])
+	url := "http://localhost" + args[1]
+	if network == "tcp" {
+		url = "http://" + addr + args[1]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	ts.Check(err)
+	req.Header = header
+	if host := header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	client := http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}},
+	}
+	res, err := client.Do(req)
+	if neg {
+		if err == nil {
+			_ = res.Body.Close()
+			ts.Fatalf("it answered %s", res.Status)
+		}
+		return
+	}
+	ts.Check(err)
+	defer res.Body.Close()
+	out := ts.Stdout()
+	fmt.Fprintf(out, "%d\n", res.StatusCode)
+	ts.Check(res.Header.Write(out))
+	fmt.Fprintln(out)
+	_, err = io.Copy(out, res.Body)
+	ts.Check(err)
+}
+
+// cmdStatus runs a command that must end with an exit status: status N PROGRAM [ARGS]. What it printed is there for
+// stdout and stderr.
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N PROGRAM [ARGS]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if want := args[0]; fmt.Sprint(got) != want {
+		ts.Fatalf("exit status %d, want %s", got, want)
+	}
+}
+
+// TestRunIsPure: run takes arguments, environment and outputs from its caller alone.
+func TestRunIsPure(t *testing.T) {
+	t.Setenv("CACHESRV_LOG_FORMAT", "xml") // not what run is given
+	var out, errs bytes.Buffer
+	env := func(name string) (string, bool) {
+		if name == "CACHESRV_LISTEN" {
+			return "127.0.0.1:1", true
+		}
+		return "", false
+	}
+	if status := run(t.Context(), []string{"conf", "show"}, &out, &errs, env); status != statusOK {
+		t.Fatalf("status %d: %s", status, errs.String())
+	}
+	if !strings.Contains(out.String(), "listen: 127.0.0.1:1 # environment CACHESRV_LISTEN\n") {
+		t.Error(out.String())
+	}
+	if got, ok := os.LookupEnv("CACHESRV_LISTEN"); ok {
+		t.Errorf("CACHESRV_LISTEN=%s was set", got)
+	}
+}
