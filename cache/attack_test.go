@@ -187,7 +187,7 @@ func TestAttack13_CopiedClaim(t *testing.T) {
 
 // TestAttack20: however many keys are asked for, files, bytes and inodes stay within the bounds.
 func TestAttack20_Bounds(t *testing.T) {
-	dir := t.TempDir()
+	dir := fastDir(t)
 	const bound = 300
 	s := open(t, dir, func(o *cache.Options) { o.MaxPages = bound; o.MemoryBytes = 1 << 20 })
 	hot := "h/hot"

@@ -164,7 +164,7 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	}
 	tree := treeOf(m)
 	if s.o.Plain && tree == treePrivate {
-		return nil, fmt.Errorf("%w: a plain folder holds only pages of status 200 that need no header of their own and don't expire", ErrTooLarge)
+		return nil, ErrNotPlain
 	}
 	if held, err := s.withheldFor(f.key, m.Tags); err != nil || held {
 		return nil, errors.Join(err, fmt.Errorf("%w: a commit that concerns it has an unknown outcome", ErrInvalidated))
@@ -197,6 +197,10 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 		return nil, fmt.Errorf("%w: by tag or prefix", ErrInvalidated)
 	}
 	fault.Point(fault.PublishRow)
+	if name, err := s.at.Readlink("current"); err != nil || name != c.gen.name {
+		// Linking it into the trash would be harmless; saying that it is published would not be true.
+		return nil, errors.Join(fmt.Errorf("%w: its generation was retired", ErrInvalidated), err)
+	}
 	s.keep.suspect(c.gen, row.File) // has rows of earlier publications, or now one of none
 	if err := s.place(c, row); err != nil {
 		return nil, err
