@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
+	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ var treeNames = [2]string{"pages", "private"}
 // A generation is a folder of inventory and pages that live and die together. Whoever uses one holds a reference, as
 // its descriptors are closed with the last.
 type generation struct {
-	name  string // gen-N, N being the time of its making
+	name  string // gen-N, N being the time of its making and a random number
 	trees [2]*sys.Dir
 	inv   *inventory.DB
 	refs  atomic.Int64 // one is the store's
@@ -164,7 +165,8 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 
 // makeGeneration makes an empty generation and then current name it. Positions that still hold are carried over.
 func (s *Store) makeGeneration(positions map[string]string) (name string, err error) {
-	name = "gen-" + strconv.FormatInt(time.Now().UnixNano(), 10) // a name is never used again: others know theirs by it
+	// A name is never used again: other processes know theirs by it.
+	name = fmt.Sprintf("gen-%d-%08x", time.Now().Unix(), rand.Uint32())
 	for _, dir := range []string{name, name + "/pages", name + "/private"} {
 		if err := s.at.Make(dir); err != nil {
 			return "", err
@@ -224,11 +226,15 @@ func (s *Store) retireGeneration(ctx context.Context, g *generation, reason stri
 			positions = nil // unknown: whoever follows that source drops once more
 		}
 	}
+	level := slog.LevelInfo
+	if pages, _, err := g.inv.Totals(ctx); err == nil && pages == 0 {
+		level = slog.LevelDebug // a new folder's first start
+	}
 	if err := s.discard(name); err != nil {
 		return err
 	}
 	s.stats.retired.Add(1)
-	s.log.Info("retired the generation: every page is dropped", "generation", name, "reason", reason)
+	s.log.Log(ctx, level, "retired the generation: every page is dropped", "generation", name, "reason", reason)
 	if _, err := s.makeGeneration(positions); err != nil {
 		s.log.Error("no new generation can be made; answering past the cache until it can", "err", err)
 		return nil
