@@ -269,3 +269,31 @@ func TestPublishRefuses(t *testing.T) {
 	}
 	wantClean(t, s)
 }
+
+// TestRowsOfNewerPagesStay: dropping a subtree when nothing was ever published must not take away the rows of what is
+// published next, or no invalidation by tag would find those pages.
+func TestRowsOfNewerPagesStay(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for round := range 3 {
+		f := claim(t, s, "h/d/a") // makes the folder
+		invalidate(t, s, byPrefix(t, "h/d"))
+		f.Close()
+		fill(t, s, "h/d/a", "new", "t")
+		waitFor(t, "upkeep to have written the hits, so rows too were deleted", func() bool {
+			want(t, s, "h/d/a", "new")
+			for e, err := range s.List(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e.Hits > 0
+			}
+			return false
+		})
+		wantClean(t, s)
+		if d := invalidate(t, s, byTag("t")); d.Pages != 1 {
+			t.Errorf("round %d: dropped %+v", round, d)
+		}
+		want(t, s, "h/d/a", "")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
@@ -28,7 +29,8 @@ const linkAttempts = 3
 // ENOENT: the file has no name left, as an invalidation, or a plain rm, unlinked the claim. Check and publication are
 // one step; rename(2) can't be made conditional on still owning the name.
 func (s *Store) link(c *claim, place *sys.Dir, name string) error {
-	if fault.Broken(fault.PublishByRename) {
+	if fault.Broken(fault.PublishByRename) && c.gen != nil { // the probe would refuse the folder
+		time.Sleep(5 * time.Millisecond)
 		if found, err := c.folder.Rename(c.file.Base+key.ClaimSuffix, place, name); err != nil || !found {
 			return errors.Join(err, ErrInvalidated)
 		}

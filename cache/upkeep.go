@@ -108,6 +108,9 @@ func (u *upkeep) gone(g *generation, ids []int64) {
 
 // goneBelow notes that every row of a dropped subtree, up to an id, can be deleted.
 func (u *upkeep) goneBelow(g *generation, files inventory.Range, until int64) {
+	if until == 0 {
+		return // there was none; and to a Select, 0 means no limit
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(u.below[g]) < maxPending {

@@ -312,6 +312,20 @@ func TestSQLiteOrder(t *testing.T) {
 }
 
 // TestSQLiteRefuses: what is not an SQLite database, and what is none of ours.
+// TestSQLiteEmptiedOutbox: whoever empties the table by hand costs every page once, and no more.
+func TestSQLiteEmptiedOutbox(t *testing.T) {
+	d, store := newSQLite(t), newStore()
+	d.open(t, store, Options{ReplayInterval: never})
+	must(t, d.hooks.Close())
+	d.exec(t, "delete from cachesrv_invalidation", "")
+	store.forget()
+	d.open(t, store, Options{ReplayInterval: never})
+	equal(t, "invalidated after it was emptied", store.tags(), []string{"*"})
+	store.forget()
+	must(t, d.hooks.Replay(t.Context()))
+	equal(t, "and by the next replay", store.tags(), nil)
+}
+
 func TestSQLiteRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "text.db")
 	must(t, os.WriteFile(file, []byte(strings.Repeat("this is not a database\n", 100)), 0o600))

@@ -3,6 +3,7 @@ package invalidate
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,12 +43,23 @@ func (s *sqliteSource) read(ctx context.Context, from cache.Position) (b batch, 
 		return b, nil
 	}
 	b.rows = nil
-	var id, token string
-	if err := s.db.QueryRowContext(ctx, "select id, token from cachesrv_invalidation order by id desc limit 1").Scan(&id, &token); err != nil {
+	b.position, err = s.newest(ctx)
+	if errors.Is(err, sql.ErrNoRows) { // somebody emptied the outbox: give it a row to stand on again
+		if _, err = s.db.ExecContext(ctx, "insert into cachesrv_invalidation (cause) values ('emptied')"); err == nil {
+			b.position, err = s.newest(ctx)
+		}
+	}
+	if err != nil {
 		return batch{}, fmt.Errorf("the newest row of cachesrv_invalidation: %w", err)
 	}
-	b.position = cache.Position(id + " " + token)
 	return b, nil
+}
+
+// newest returns the position of the newest row.
+func (s *sqliteSource) newest(ctx context.Context) (cache.Position, error) {
+	var id, token string
+	err := s.db.QueryRowContext(ctx, "select id, token from cachesrv_invalidation order by id desc limit 1").Scan(&id, &token)
+	return cache.Position(id + " " + token), err
 }
 
 func (s *sqliteSource) readRows(ctx context.Context, from cache.Position, b *batch) error {

@@ -1,0 +1,12 @@
+//go:build e2e && !soak
+
+package torture_test
+
+import "time"
+
+// A sample of each torture, small enough for every change.
+const (
+	soaking   = false
+	duration  = 4 * time.Second
+	killsEach = 10 // of each database
+)
