@@ -12,7 +12,9 @@ import (
 )
 
 // A claim is the exclusive .tmp of a URL: fills and twin makers hold one. It keeps the folders it was made in, never
-// opened again, so that what is published after a subtree was dropped lands in the trash with them.
+// opened again, so that what is published after a subtree was dropped lands in the trash with them. The folder in
+// private/ is opened only when it is needed, before the inventory's decision: a subtree dropped earlier is seen there,
+// one dropped later takes that folder with it.
 type claim struct {
 	gen    *generation
 	file   key.File
@@ -31,7 +33,7 @@ const claimAttempts = 20
 
 // claim takes the claim of a key's URL, reclaiming one whose owner died.
 //
-//	openat2 pages/FOLDER · openat2 private/FOLDER
+//	openat2 pages/FOLDER
 //	openat NAME.tmp O_CREAT|O_EXCL · flock             EEXIST: reclaim, see orphan
 //	read the invalidation counter
 func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
@@ -46,7 +48,7 @@ func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
 		return nil, fmt.Errorf("claim %s: %w", k, err)
 	}
 	c := &claim{gen: g, file: k.File(), fd: -1}
-	if err := c.take(s.o.Plain); err != nil {
+	if err := c.take(); err != nil {
 		c.close()
 		return nil, fmt.Errorf("claim %s: %w", k, err)
 	}
@@ -59,10 +61,10 @@ func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
 	return c, nil
 }
 
-func (c *claim) take(plain bool) error {
+func (c *claim) take() error {
 	name := c.file.Base + key.ClaimSuffix
 	for range claimAttempts {
-		if err := c.openFolders(plain); err != nil {
+		if err := c.openFolder(); err != nil {
 			return err
 		}
 		fd, err := c.folder.Create(name)
@@ -93,8 +95,8 @@ func (c *claim) take(plain bool) error {
 	return ErrClaimed
 }
 
-// openFolders opens the page's folder in both trees, and for a variant its sub-folder.
-func (c *claim) openFolders(plain bool) error {
+// openFolder opens the page's folder in pages/, where the claim lies, and for a variant its sub-folder.
+func (c *claim) openFolder() error {
 	c.closeFolders()
 	var err error
 	if c.folder, err = c.gen.trees[treePages].OpenOrMake(c.file.Folder); err != nil {
@@ -102,18 +104,28 @@ func (c *claim) openFolders(plain bool) error {
 	}
 	c.place[treePages] = c.folder
 	if c.file.Variant != "" {
-		if c.place[treePages], err = c.folder.OpenOrMake(c.file.Base + key.VariantSuffix); err != nil {
-			return err
-		}
+		c.place[treePages], err = c.folder.OpenOrMake(c.file.Base + key.VariantSuffix)
 	}
-	if plain {
+	return err
+}
+
+// openPrivate opens the page's folder in private/, making it if told to; else it may stay nil.
+func (c *claim) openPrivate(create bool) (err error) {
+	if c.place[treePrivate] != nil {
 		return nil
 	}
-	private := c.file.Folder
+	dir := c.file.Folder
 	if c.file.Variant != "" {
-		private = c.file.Variants()
+		dir = c.file.Variants()
 	}
-	c.place[treePrivate], err = c.gen.trees[treePrivate].OpenOrMake(private)
+	if create {
+		c.place[treePrivate], err = c.gen.trees[treePrivate].OpenOrMake(dir)
+		return err
+	}
+	c.place[treePrivate], err = c.gen.trees[treePrivate].Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		c.place[treePrivate], err = nil, nil
+	}
 	return err
 }
 
@@ -183,20 +195,12 @@ func (c *claim) holdsName() bool {
 	return err == nil && at.Ino == c.inode
 }
 
-// unlinkOwn gives the claim's name back, if it is still ours: our file has that name, and after publication a
-// second one.
+// unlinkOwn gives the claim's name back, if it is still ours.
 func (c *claim) unlinkOwn() {
-	if c.fd < 0 {
-		return
+	if c.fd < 0 || c.published && linksPublished == 1 {
+		return // there is none, or the portable back-end renamed it away
 	}
-	names := uint64(1)
-	if c.published {
-		names = linksPublished
-	}
-	if names == 1 && c.published {
-		return // the portable back-end renamed it away
-	}
-	if st, err := sys.Fstat(c.fd); err == nil && st.Links >= names && c.holdsName() {
+	if c.holdsName() {
 		_, _ = c.folder.Unlink(c.file.Base + key.ClaimSuffix)
 	}
 }

@@ -118,11 +118,11 @@ func (f *Fill) Close() error {
 // may send what was rendered to the client it was rendered for in either case.
 //
 //	write · utimensat · fstat               content, and its identity
-//	unlink left-over twins                  of earlier publications
 //	inventory: look for newer invalidations, insert the row, commit
+//	unlink left-over twins                  where rows of earlier publications tell of any
 //	linkat /proc/self/fd/N NAME             ENOENT: the claim was unlinked
 //	fstat · fstatat NAME.tmp                another link, or no claim: someone copied it with cp -al; withdraw
-//	unlink NAME.stale · unlink NAME.tmp
+//	unlink NAME.stale, if there was one · unlink NAME.tmp
 func (f *Fill) Publish(ctx context.Context, m Meta) (Hit, error) {
 	if f.ended {
 		return Hit{}, fmt.Errorf("publish %s: %w: the fill was published or closed before", f.key, ErrClosed)
@@ -186,10 +186,12 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if err := s.identify(c, row); err != nil {
 		return nil, err
 	}
-	if err := c.unlinkTwins(); err != nil {
-		return nil, err
+	if tree == treePrivate {
+		if err := c.openPrivate(true); err != nil {
+			return nil, err
+		}
 	}
-	ok, err := c.gen.inv.Publish(ctx, row, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
+	earlier, ok, err := c.gen.inv.Publish(ctx, row, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
 	if err != nil {
 		return nil, err
 	}
@@ -201,8 +203,11 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 		// Linking it into the trash would be harmless; saying that it is published would not be true.
 		return nil, errors.Join(fmt.Errorf("%w: its generation was retired", ErrInvalidated), err)
 	}
-	s.keep.suspect(c.gen, row.File) // has rows of earlier publications, or now one of none
-	if err := s.place(c, row); err != nil {
+	if earlier.Any {
+		s.keep.suspect(c.gen, row.File)
+	}
+	if err := s.place(c, row, earlier); err != nil {
+		s.keep.suspect(c.gen, row.File) // its own row, now of no publication
 		return nil, err
 	}
 	page := newPage(f.key, row, m.Header)
@@ -302,17 +307,17 @@ func digestSeconds(d [32]byte) int64 {
 	return sec
 }
 
-// unlinkTwins removes what twins an earlier publication left, in both trees.
-func (c *claim) unlinkTwins() error {
+// unlinkTwins removes what twins earlier publications left, before the new page gets its name.
+func (c *claim) unlinkTwins(earlier inventory.Earlier) error {
 	if fault.Broken(fault.KeepTwins) {
 		return nil
 	}
-	for _, place := range c.place {
-		if place == nil {
+	for tree, left := range earlier.Twins {
+		if !left || c.place[tree] == nil {
 			continue
 		}
 		for _, suffix := range key.TwinSuffixes() {
-			if _, err := place.Unlink(c.name() + suffix); err != nil {
+			if _, err := c.place[tree].Unlink(c.name() + suffix); err != nil {
 				return err
 			}
 		}
@@ -322,7 +327,15 @@ func (c *claim) unlinkTwins() error {
 
 // place publishes the claimed file, replacing what an expired page or an earlier fill of another process left there,
 // and tidies up under the claim.
-func (s *Store) place(c *claim, row *inventory.Row) error {
+func (s *Store) place(c *claim, row *inventory.Row, earlier inventory.Earlier) error {
+	if earlier.Pages[treePrivate] {
+		if err := c.openPrivate(false); err != nil {
+			return err
+		}
+	}
+	if err := c.unlinkTwins(earlier); err != nil {
+		return err
+	}
 	place, name := c.place[row.Tree], c.name()
 	if err := s.link(c, place, name); err != nil {
 		return err
@@ -341,10 +354,13 @@ func (s *Store) place(c *claim, row *inventory.Row) error {
 	}
 	// What is older than this page: a page in the other tree, and graced ones. (Failing here is harmless: they are
 	// no older than the last invalidation, or only served within their grace.)
-	if other := c.place[1-row.Tree]; other != nil {
+	if other := c.place[1-row.Tree]; other != nil && earlier.Pages[1-row.Tree] {
 		_, _ = other.Unlink(name)
-		_, _ = other.Unlink(name + key.StaleSuffix)
-		_, _ = place.Unlink(name + key.StaleSuffix)
+	}
+	for tree, left := range earlier.Graced {
+		if left && c.place[tree] != nil {
+			_, _ = c.place[tree].Unlink(name + key.StaleSuffix)
+		}
 	}
 	return nil
 }

@@ -418,6 +418,10 @@ func (r *reaper) page(d *sys.Dir, f key.File) error {
 		if r.s.o.Plain {
 			return nil
 		}
+		// Looking first is cheaper, and enough: with the claim gone, no variant can be published that is not there.
+		if _, err := d.Stat(f.Base + key.VariantSuffix); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		trashed := r.s.uniqueName("variants")
 		found, err = d.Rename(f.Base+key.VariantSuffix, r.s.trash, trashed)
 		if found {

@@ -174,6 +174,11 @@ func (s *Store) makeTwin(ctx context.Context, p *Page, i int) error {
 	}
 	defer c.close()
 	defer c.unlinkOwn()
+	if p.tree == treePrivate {
+		if err := c.openPrivate(true); err != nil {
+			return err
+		}
+	}
 	place, name := c.place[p.tree], c.name()
 	if err := stillThere(place, name, p); err != nil {
 		return err

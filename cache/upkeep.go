@@ -214,12 +214,33 @@ func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select
 	var gone []int64
 	err := g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
 		dead, err := g.dead(r)
-		if dead {
+		if dead && r.Twins != 0 {
+			err = g.unlinkTwinsOf(r) // a bare rm left them; when the row is gone, nothing tells of them any more
+		}
+		if dead && err == nil {
 			gone = append(gone, r.ID)
 		}
 		return err
 	})
 	return errors.Join(err, g.inv.Delete(ctx, gone))
+}
+
+// unlinkTwinsOf removes the twins of a publication that is gone; those beside a newer page have its stamp.
+func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
+	dir, name := splitLast(r.File)
+	folder, err := g.trees[r.Tree].Open(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer folder.Close()
+	for _, suffix := range key.TwinSuffixes() {
+		if st, err := folder.Stat(name + suffix); err == nil && st.Nsec == r.Identity.Nsec {
+			if _, err := folder.Unlink(name + suffix); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // dead reports whether a row's publication can neither be there nor still come. The order matters: without a claim

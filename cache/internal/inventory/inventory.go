@@ -19,7 +19,7 @@ const Version = 1
 
 const schema = `
 CREATE TABLE publication(
-	id       INTEGER PRIMARY KEY AUTOINCREMENT, -- order of publication; never used twice
+	id       INTEGER PRIMARY KEY, -- order of publication; from total.next, never used twice
 	file     TEXT    NOT NULL, -- of the page, relative to its tree
 	claim    TEXT    NOT NULL, -- of its claim, relative to pages/
 	key      TEXT    NOT NULL,
@@ -54,10 +54,10 @@ CREATE TABLE invalidation(
 );
 CREATE INDEX invalidation_open ON invalidation(seq) WHERE done = 0;
 CREATE TABLE source(name TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE total(pages INTEGER NOT NULL, bytes INTEGER NOT NULL, hand INTEGER NOT NULL);
-INSERT INTO total VALUES(0, 0, 0);
-CREATE TRIGGER publication_added AFTER INSERT ON publication BEGIN
-	UPDATE total SET pages = pages + 1, bytes = bytes + NEW.size;
+CREATE TABLE total(pages INTEGER NOT NULL, bytes INTEGER NOT NULL, hand INTEGER NOT NULL, next INTEGER NOT NULL);
+INSERT INTO total VALUES(0, 0, 0, 1);
+CREATE TRIGGER publication_added AFTER INSERT ON publication BEGIN -- AUTOINCREMENT would write one more page
+	UPDATE total SET pages = pages + 1, bytes = bytes + NEW.size, next = NEW.id + 1;
 END;
 CREATE TRIGGER publication_removed AFTER DELETE ON publication BEGIN
 	UPDATE total SET pages = pages - 1, bytes = bytes - OLD.size;

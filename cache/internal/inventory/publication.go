@@ -60,26 +60,56 @@ func split(s string) []string {
 }
 
 // Counter returns the number of the newest invalidation. A fill notes it after its claim and before it reads.
-func (db *DB) Counter(ctx context.Context) (seq int64, err error) {
-	err = db.read(ctx, "read the invalidation counter", func(c *sqlite.Conn) error {
+func (db *DB) Counter(ctx context.Context) (int64, error) {
+	var seq int64
+	const op = "read the invalidation counter"
+	read := func(c *sqlite.Conn) error {
 		return run(c, `SELECT max(seq) FROM invalidation`, nil, func(s *sqlite.Stmt) error {
 			seq = s.ColumnInt64(0)
 			return nil
 		})
-	})
-	return seq, err
+	}
+	select {
+	case c := <-db.writer: // what it wrote last it need not read again
+		defer func() { db.writer <- c }()
+		err := db.wrap(op, read(c))
+		return seq, err
+	default:
+		err := db.read(ctx, op, read)
+		return seq, err
+	}
+}
+
+// Earlier says, by tree, what earlier publications of the same file may have left there.
+type Earlier struct {
+	Any                  bool // there are rows of some
+	Pages, Twins, Graced [2]bool
 }
 
 // Publish stores a row, unless an invalidation newer than noted concerns the page; then it reports false. Which
 // ones concern it is the caller's to say. Both happen in one transaction: either the fill sees the invalidation, or
 // the invalidation sees the row. The row is committed before the page gets its name.
-func (db *DB) Publish(ctx context.Context, r *Row, noted int64, concerns func(*Invalidation) bool) (ok bool, err error) {
+//
+// It also tells what earlier publications of the file may have left. That is complete: a twin or a graced page is
+// noted before it gets its name, and a row is deleted only when they are gone.
+func (db *DB) Publish(ctx context.Context, r *Row, noted int64, concerns func(*Invalidation) bool) (earlier Earlier, ok bool, err error) {
 	err = db.write(ctx, "store a publication", func(c *sqlite.Conn) error {
 		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
 			return err
 		}
-		if err := run(c, `INSERT INTO publication(file, claim, key, tree, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, grace)
-			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, func(s *sqlite.Stmt) {
+		if err := run(c, `SELECT tree, twins, graced FROM publication WHERE file = ?`,
+			func(s *sqlite.Stmt) { s.BindText(1, r.File) },
+			func(s *sqlite.Stmt) error {
+				tree := s.ColumnInt(0) & 1
+				earlier.Any, earlier.Pages[tree] = true, true
+				earlier.Twins[tree] = earlier.Twins[tree] || s.ColumnInt(1) != 0
+				earlier.Graced[tree] = earlier.Graced[tree] || s.ColumnInt64(2) != 0
+				return nil
+			}); err != nil {
+			return err
+		}
+		if err := run(c, `INSERT INTO publication(id, file, claim, key, tree, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, grace)
+			VALUES((SELECT next FROM total), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, func(s *sqlite.Stmt) {
 			s.BindText(1, r.File)
 			s.BindText(2, r.Claim)
 			s.BindText(3, r.Key)
@@ -110,7 +140,7 @@ func (db *DB) Publish(ctx context.Context, r *Row, noted int64, concerns func(*I
 		}
 		return nil
 	})
-	return ok && err == nil, err
+	return earlier, ok && err == nil, err
 }
 
 // undisturbed reports whether no invalidation after noted concerns a page. Where rows it would have to look at are
