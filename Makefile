@@ -32,8 +32,9 @@ e2e: ## Tests of the whole, against real PostgreSQL; installs what is missing (D
 	e2e/install.sh
 	$(GO) test -tags e2e -count=1 -timeout 20m $(E2E_PACKAGES)
 
-soak: ## The long forms of e2e: 60 s of load per combination, 200 kills
+soak: ## The long forms: 60 s of load per combination, 200 kills, every order of two fills and two invalidators
 	e2e/install.sh
+	$(GO) test -count=1 -timeout 1h -v -run TestEveryInterleaving ./cache -every
 	$(GO) test -tags 'e2e soak' -count=1 -timeout 3h -v $(E2E_PACKAGES)
 
 race: ## Ten rounds of the concurrent packages under the race detector, on 1, 2 and 4 threads

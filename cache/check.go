@@ -57,12 +57,10 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (Report, error) {
 	}
 	defer g.drop()
 	c := &checker{s: s, g: g, repair: o.Repair}
-	for c.tree = range treeNames {
-		if err := g.walk(ctx, c.tree, func(folder *sys.Dir, dir, name string, isDir bool) error {
-			return c.entry(ctx, folder, dir, name, isDir)
-		}); err != nil {
-			return c.report, fmt.Errorf("check: %w", err)
-		}
+	if err := g.walk(ctx, func(folder *sys.Dir, dir, name string, isDir bool) error {
+		return c.entry(ctx, folder, dir, name, isDir)
+	}); err != nil {
+		return c.report, fmt.Errorf("check: %w", err)
 	}
 	err = g.inv.Rows(ctx, inventory.Select{}, func(r *inventory.Row) error {
 		c.report.Rows++
@@ -81,7 +79,6 @@ type checker struct {
 	s      *Store
 	g      *generation
 	repair bool
-	tree   int
 	report Report
 }
 
@@ -93,7 +90,7 @@ func (c *checker) problem(folder *sys.Dir, dir, name string, st sys.Stat, broken
 	if len(c.report.Problems) >= maxProblems {
 		return
 	}
-	p := Problem{File: join(treeNames[c.tree], join(dir, name)), What: fmt.Sprintf(format, args...), Broken: broken}
+	p := Problem{File: join("pages", join(dir, name)), What: fmt.Sprintf(format, args...), Broken: broken}
 	if c.repair {
 		_, err := c.folderRename(folder, name)
 		p.Repaired = err == nil
@@ -120,7 +117,7 @@ func (c *checker) entry(ctx context.Context, folder *sys.Dir, dir, name string, 
 		}
 		return nil
 	}
-	k, kind, suffix, err := key.ParseFile(join(dir, name))
+	file, err := key.ParseFile(join(dir, name))
 	if err != nil && !errors.Is(err, key.ErrHashed) {
 		c.problem(folder, dir, name, st, false, "no page of any key has this name")
 		return nil
@@ -129,23 +126,19 @@ func (c *checker) entry(ctx context.Context, folder *sys.Dir, dir, name string, 
 		c.problem(folder, dir, name, st, false, "not a regular file of this user")
 		return nil
 	}
-	switch kind {
+	switch file.Kind {
 	case key.KindClaim:
 		return c.claim(folder, dir, name, st)
 	case key.KindTwin:
-		return c.twin(folder, dir, name, strings.TrimSuffix(name, suffix), suffix, st)
+		return c.twin(folder, dir, name, strings.TrimSuffix(name, file.Twin), file.Twin, st)
 	case key.KindStale:
-		return c.page(ctx, folder, dir, name, strings.TrimSuffix(name, key.StaleSuffix), k, st)
+		return c.page(ctx, folder, dir, name, strings.TrimSuffix(name, key.StaleSuffix), file.Key, st)
 	default:
-		return c.page(ctx, folder, dir, name, name, k, st)
+		return c.page(ctx, folder, dir, name, name, file.Key, st)
 	}
 }
 
 func (c *checker) claim(folder *sys.Dir, dir, name string, st sys.Stat) error {
-	if c.tree != treePages {
-		c.problem(folder, dir, name, st, false, "a claim outside of pages/")
-		return nil
-	}
 	fd, err := folder.OpenFile(name)
 	if err != nil {
 		return ignoreGone(err)
@@ -171,7 +164,7 @@ func (c *checker) page(ctx context.Context, folder *sys.Dir, dir, name, pageName
 	}
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
-	row, ok, err := c.g.inv.Find(ctx, join(dir, pageName), c.tree, identityOf(st))
+	row, ok, err := c.g.inv.Find(ctx, join(dir, pageName), identityOf(st))
 	if err != nil {
 		return err
 	}
@@ -307,7 +300,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[Entry, error] {
 			if err != nil {
 				return err
 			}
-			e := Entry{Key: k, Page: newPage(k, r, header), File: treeNames[r.Tree] + "/" + r.File, Hits: r.Hits, Graced: graced}
+			e := Entry{Key: k, Page: newPage(k, r, header, ""), File: "pages/" + r.File, Hits: r.Hits, Graced: graced}
 			for i, enc := range encodings {
 				if r.Twins&(1<<i) != 0 {
 					e.Twins = append(e.Twins, enc.name)

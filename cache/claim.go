@@ -12,16 +12,16 @@ import (
 )
 
 // A claim is the exclusive .tmp of a URL: fills and twin makers hold one. It keeps the folders it was made in, never
-// opened again, so that what is published after a subtree was dropped lands in the trash with them. The folder in
-// private/ is opened only when it is needed, before the inventory's decision: a subtree dropped earlier is seen there,
-// one dropped later takes that folder with it.
+// opened again, so that what is published after a subtree was dropped lands in the trash with them. That is also why
+// private pages lie beside the others: with a tree of their own, the claim could be in the trash, out of every
+// invalidation's reach, and the page's folder not.
 type claim struct {
 	gen    *generation
 	file   key.File
-	fd     int         // the claimed file, with its flock
-	inode  uint64      // of the claimed file
-	folder *sys.Dir    // of the claim, in pages/
-	place  [2]*sys.Dir // where the page goes, in each tree: folder, or its sub-folder of variants
+	fd     int      // the claimed file, with its flock
+	inode  uint64   // of the claimed file
+	folder *sys.Dir // of the claim
+	place  *sys.Dir // where the page goes: folder, or its sub-folder of variants
 	taken  time.Time
 	noted  int64 // the invalidation counter, read after the claim
 
@@ -34,7 +34,7 @@ const claimAttempts = 20
 // claim takes the claim of a key's URL, reclaiming one whose owner died.
 //
 //	openat2 pages/FOLDER
-//	openat NAME.tmp O_CREAT|O_EXCL · flock             EEXIST: reclaim, see orphan
+//	openat NAME.tmp O_CREAT|O_EXCL · flock             EEXIST: see reclaim
 //	read the invalidation counter
 func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
 	if k.Host == "" || k.Path == "" {
@@ -64,7 +64,7 @@ func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
 func (c *claim) take() error {
 	name := c.file.Base + key.ClaimSuffix
 	for range claimAttempts {
-		if err := c.openFolder(); err != nil {
+		if err := c.openFolders(); err != nil {
 			return err
 		}
 		fd, err := c.folder.Create(name)
@@ -95,46 +95,27 @@ func (c *claim) take() error {
 	return ErrClaimed
 }
 
-// openFolder opens the page's folder in pages/, where the claim lies, and for a variant its sub-folder.
-func (c *claim) openFolder() error {
+// openFolders opens the folder of the claim, and for a variant its sub-folder.
+func (c *claim) openFolders() error {
 	c.closeFolders()
 	var err error
-	if c.folder, err = c.gen.trees[treePages].OpenOrMake(c.file.Folder); err != nil {
+	if c.folder, err = c.gen.pages.OpenOrMake(c.file.Folder); err != nil {
 		return err
 	}
-	c.place[treePages] = c.folder
+	c.place = c.folder
 	if c.file.Variant != "" {
-		c.place[treePages], err = c.folder.OpenOrMake(c.file.Base + key.VariantSuffix)
-	}
-	return err
-}
-
-// openPrivate opens the page's folder in private/, making it if told to; else it may stay nil.
-func (c *claim) openPrivate(create bool) (err error) {
-	if c.place[treePrivate] != nil {
-		return nil
-	}
-	dir := c.file.Folder
-	if c.file.Variant != "" {
-		dir = c.file.Variants()
-	}
-	if create {
-		c.place[treePrivate], err = c.gen.trees[treePrivate].OpenOrMake(dir)
-		return err
-	}
-	c.place[treePrivate], err = c.gen.trees[treePrivate].Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		c.place[treePrivate], err = nil, nil
+		c.place, err = c.folder.OpenOrMake(c.file.Base + key.VariantSuffix)
 	}
 	return err
 }
 
 // name is the page's name within its place.
-func (c *claim) name() string {
-	if c.file.Variant != "" {
-		return c.file.Variant
+func (c *claim) name(private bool) string {
+	_, name := splitLast(c.file.Page())
+	if private {
+		name += key.PrivateSuffix
 	}
-	return c.file.Base
+	return name
 }
 
 // reclaim unlinks a claim whose owner died: the kernel gave its lock back. It reports whether the name is free now.
@@ -219,10 +200,9 @@ func (c *claim) close() {
 }
 
 func (c *claim) closeFolders() {
-	if c.place[treePages] != c.folder {
-		_ = c.place[treePages].Close()
+	if c.place != c.folder {
+		_ = c.place.Close()
 	}
-	_ = c.place[treePrivate].Close()
 	_ = c.folder.Close()
-	c.folder, c.place = nil, [2]*sys.Dir{}
+	c.folder, c.place = nil, nil
 }

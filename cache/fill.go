@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,9 @@ func (f *Fill) Claimed() time.Time { return f.claim.taken }
 // Write appends to the body: to memory as long as it is small, then to the claimed file. Past Options.PageMax it
 // fails with ErrTooLarge, having taken nothing. After an error the fill can't be published.
 func (f *Fill) Write(p []byte) (int, error) {
+	if f.ended {
+		return 0, fmt.Errorf("fill %s: %w: it was published or closed before", f.key, ErrClosed)
+	}
 	if f.err != nil {
 		return 0, f.err
 	}
@@ -105,6 +109,13 @@ func (f *Fill) Close() error {
 	if !f.ended {
 		f.ended = true
 		f.claim.unlinkOwn()
+	}
+	if c := f.claim; !c.published && c.gen != nil {
+		folder := c.file.Folder
+		if c.file.Variant != "" {
+			folder = c.file.Variants()
+		}
+		c.gen.removeEmpty(folder) // or answers that are never stored would leave folders without end
 	}
 	if f.file != nil {
 		_ = f.file.Close()
@@ -162,8 +173,8 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := treeOf(m)
-	if s.o.Plain && tree == treePrivate {
+	private := needsPrivacy(m)
+	if s.o.Plain && private {
 		return nil, ErrNotPlain
 	}
 	if held, err := s.withheldFor(f.key, m.Tags); err != nil || held {
@@ -174,8 +185,12 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 			return nil, err
 		}
 	}
+	file, sibling := c.file.Page(), c.file.Private()
+	if private {
+		file, sibling = sibling, file
+	}
 	row := &inventory.Row{
-		File: c.file.Page(), Claim: c.file.Claim(), Key: f.key.String(), Tree: tree, Size: f.size,
+		File: file, Claim: c.file.Claim(), Key: f.key.String(), Size: f.size,
 		Status: m.Status, Header: header, Tags: m.Tags, Position: string(m.Position),
 		Created: time.Now().UnixNano(), Grace: int64(m.Grace),
 	}
@@ -186,12 +201,7 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if err := s.identify(c, row); err != nil {
 		return nil, err
 	}
-	if tree == treePrivate {
-		if err := c.openPrivate(true); err != nil {
-			return nil, err
-		}
-	}
-	earlier, ok, err := c.gen.inv.Publish(ctx, row, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
+	earlier, ok, err := c.gen.inv.Publish(ctx, row, sibling, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
 	if err != nil {
 		return nil, err
 	}
@@ -203,15 +213,15 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 		// Linking it into the trash would be harmless; saying that it is published would not be true.
 		return nil, errors.Join(fmt.Errorf("%w: its generation was retired", ErrInvalidated), err)
 	}
-	if earlier.Any {
-		s.keep.suspect(c.gen, row.File)
+	for _, e := range earlier {
+		s.keep.suspect(c.gen, e.File)
 	}
-	if err := s.place(c, row, earlier); err != nil {
+	if err := s.place(c, c.name(private), earlier); err != nil {
 		s.keep.suspect(c.gen, row.File) // its own row, now of no publication
 		return nil, err
 	}
-	page := newPage(f.key, row, m.Header)
-	page.path = []byte(s.live.prefix(tree) + row.File + "\x00")
+	page := newPage(f.key, row, m.Header.Clone(), s.live.prefix())
+	page.gen = c.gen.name
 	if !f.large {
 		page.resident(f.body)
 	}
@@ -255,20 +265,10 @@ func CheckTag(tag string) error {
 	return nil
 }
 
-// treeOf says where a page lies: in pages/ if another server can reproduce it exactly.
-func treeOf(m Meta) int {
-	if m.Status != http.StatusOK || !m.Expires.IsZero() {
-		return treePrivate
-	}
-	for name, values := range m.Header {
-		if name != "Content-Type" || len(values) != 1 || values[0] != PlainContentType {
-			return treePrivate
-		}
-	}
-	if m.Header.Get("Content-Type") == "" {
-		return treePrivate
-	}
-	return treePages
+// needsPrivacy reports whether only we can serve a page: another server can't reproduce it exactly.
+func needsPrivacy(m Meta) bool {
+	return m.Status != http.StatusOK || !m.Expires.IsZero() || len(m.Header) != 1 ||
+		!slices.Equal(m.Header["Content-Type"], []string{PlainContentType})
 }
 
 // PlainContentType is the content type that other servers give published pages.
@@ -308,16 +308,17 @@ func digestSeconds(d [32]byte) int64 {
 }
 
 // unlinkTwins removes what twins earlier publications left, before the new page gets its name.
-func (c *claim) unlinkTwins(earlier inventory.Earlier) error {
+func (c *claim) unlinkTwins(earlier []inventory.Earlier) error {
 	if fault.Broken(fault.KeepTwins) {
 		return nil
 	}
-	for tree, left := range earlier.Twins {
-		if !left || c.place[tree] == nil {
+	for _, e := range earlier {
+		if !e.Twins {
 			continue
 		}
+		_, name := splitLast(e.File)
 		for _, suffix := range key.TwinSuffixes() {
-			if _, err := c.place[tree].Unlink(c.name() + suffix); err != nil {
+			if _, err := c.place.Unlink(name + suffix); err != nil {
 				return err
 			}
 		}
@@ -327,17 +328,11 @@ func (c *claim) unlinkTwins(earlier inventory.Earlier) error {
 
 // place publishes the claimed file, replacing what an expired page or an earlier fill of another process left there,
 // and tidies up under the claim.
-func (s *Store) place(c *claim, row *inventory.Row, earlier inventory.Earlier) error {
-	if earlier.Pages[treePrivate] {
-		if err := c.openPrivate(false); err != nil {
-			return err
-		}
-	}
+func (s *Store) place(c *claim, name string, earlier []inventory.Earlier) error {
 	if err := c.unlinkTwins(earlier); err != nil {
 		return err
 	}
-	place, name := c.place[row.Tree], c.name()
-	if err := s.link(c, place, name); err != nil {
+	if err := s.link(c, c.place, name); err != nil {
 		return err
 	}
 	c.published = true
@@ -349,17 +344,18 @@ func (s *Store) place(c *claim, row *inventory.Row, earlier inventory.Earlier) e
 		err = fmt.Errorf("%w: its claim was unlinked, or copied with cp -al", ErrInvalidated)
 	}
 	if err != nil {
-		_, unlinkErr := place.Unlink(name)
+		_, unlinkErr := c.place.Unlink(name)
 		return errors.Join(err, unlinkErr)
 	}
-	// What is older than this page: a page in the other tree, and graced ones. (Failing here is harmless: they are
-	// no older than the last invalidation, or only served within their grace.)
-	if other := c.place[1-row.Tree]; other != nil && earlier.Pages[1-row.Tree] {
-		_, _ = other.Unlink(name)
-	}
-	for tree, left := range earlier.Graced {
-		if left && c.place[tree] != nil {
-			_, _ = c.place[tree].Unlink(name + key.StaleSuffix)
+	// What is older than this page: the key's other form, and graced pages. (Failing here is harmless: they are no
+	// older than the last invalidation, or only served within their grace.)
+	for _, e := range earlier {
+		_, old := splitLast(e.File)
+		if old != name {
+			_, _ = c.place.Unlink(old)
+		}
+		if e.Graced {
+			_, _ = c.place.Unlink(old + key.StaleSuffix)
 		}
 	}
 	return nil

@@ -216,20 +216,20 @@ func TestListAndHits(t *testing.T) {
 	})
 }
 
-// TestTreesAndHeaders: only what another server can reproduce exactly lies where it looks.
-func TestTreesAndHeaders(t *testing.T) {
+// TestPrivatePages: only what another server can reproduce exactly has the name it looks for.
+func TestPrivatePages(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	for name, c := range map[string]struct {
-		meta cache.Meta
-		tree string
+		meta   cache.Meta
+		suffix string
 	}{
-		"plain":     {cache.Meta{Header: html}, "pages"},
-		"not-found": {cache.Meta{Header: html, Status: 404}, "private"},
-		"expiring":  {cache.Meta{Header: html, Expires: time.Now().Add(time.Hour)}, "private"},
-		"headers":   {cache.Meta{Header: map[string][]string{"Content-Type": html["Content-Type"], "X": {"y"}}}, "private"},
-		"json":      {cache.Meta{Header: map[string][]string{"Content-Type": {"application/json"}}}, "private"},
-		"untyped":   {cache.Meta{}, "private"},
+		"plain":     {cache.Meta{Header: html}, ""},
+		"not-found": {cache.Meta{Header: html, Status: 404}, "!"},
+		"expiring":  {cache.Meta{Header: html, Expires: time.Now().Add(time.Hour)}, "!"},
+		"headers":   {cache.Meta{Header: map[string][]string{"Content-Type": html["Content-Type"], "X": {"y"}}}, "!"},
+		"json":      {cache.Meta{Header: map[string][]string{"Content-Type": {"application/json"}}}, "!"},
+		"untyped":   {cache.Meta{}, "!"},
 	} {
 		f := claim(t, s, "h/"+name)
 		f.Write([]byte(name))
@@ -237,7 +237,7 @@ func TestTreesAndHeaders(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		if _, err := os.Stat(filepath.Join(dir, "live", c.tree, "h", name+".page")); err != nil {
+		if _, err := os.Stat(filepath.Join(dir, "live/pages/h", name+".page"+c.suffix)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		want(t, s, "h/"+name, name)

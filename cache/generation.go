@@ -17,21 +17,14 @@ import (
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
 
-// The two trees of a generation.
-const (
-	treePages   = 0 // what another server can reproduce exactly
-	treePrivate = 1 // the rest: read only by us
-)
-
-var treeNames = [2]string{"pages", "private"}
-
 // A generation is a folder of inventory and pages that live and die together. Whoever uses one holds a reference, as
 // its descriptors are closed with the last.
 type generation struct {
 	name  string // gen-N, N being the time of its making and a random number
-	trees [2]*sys.Dir
+	pages *sys.Dir
 	inv   *inventory.DB
-	refs  atomic.Int64 // one is the store's
+	refs  atomic.Int64  // one is the store's
+	ended chan struct{} // closed when the last reference was given back
 }
 
 func (g *generation) acquire() bool {
@@ -50,8 +43,8 @@ func (g *generation) acquire() bool {
 func (g *generation) drop() {
 	if g.refs.Add(-1) == 0 {
 		_ = g.inv.Close()
-		_ = g.trees[treePages].Close()
-		_ = g.trees[treePrivate].Close()
+		_ = g.pages.Close()
+		close(g.ended)
 	}
 }
 
@@ -86,6 +79,14 @@ func (s *Store) current(ctx context.Context) (*generation, error) {
 func (s *Store) follow(ctx context.Context) error {
 	s.retire.Lock()
 	defer s.retire.Unlock()
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if g := s.gen.Load(); g != nil {
+		if name, err := s.at.Readlink("current"); err == nil && name == g.name {
+			return nil // another goroutine has followed meanwhile
+		}
+	}
 	unlock, err := s.lockGenerations(ctx)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func (s *Store) lockGenerations(ctx context.Context) (unlock func(), err error) 
 	return func() { _ = l.Close() }, nil
 }
 
-// openGeneration makes s.gen the current generation. One whose inventory can't be opened is quarantined: unknown
+// openGeneration makes s.gen the current generation, under the lock of generations. One whose inventory can't be opened is quarantined: unknown
 // means drop.
 func (s *Store) openGeneration() error {
 	const attempts = 3
@@ -143,20 +144,15 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 	if !strings.HasPrefix(name, "gen-") || strings.Contains(name, "/") {
 		return nil, fmt.Errorf("current names %q, which is no generation", name)
 	}
-	g := &generation{name: name}
+	g := &generation{name: name, ended: make(chan struct{})}
 	g.refs.Store(1)
-	for i, tree := range treeNames {
-		dir, err := s.at.Open(name + "/" + tree)
-		if err != nil {
-			_ = g.trees[treePages].Close()
-			return nil, err
-		}
-		g.trees[i] = dir
+	var err error
+	if g.pages, err = s.at.Open(name + "/pages"); err != nil {
+		return nil, err
 	}
 	inv, err := inventory.Open(s.path(name+"/inventory.db"), s.o.InventoryTimeout)
 	if err != nil {
-		_ = g.trees[treePages].Close()
-		_ = g.trees[treePrivate].Close()
+		_ = g.pages.Close()
 		return nil, err
 	}
 	g.inv = inv
@@ -167,7 +163,12 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 func (s *Store) makeGeneration(positions map[string]string) (name string, err error) {
 	// A name is never used again: other processes know theirs by it.
 	name = fmt.Sprintf("gen-%d-%08x", time.Now().Unix(), rand.Uint32())
-	for _, dir := range []string{name, name + "/pages", name + "/private"} {
+	defer func() {
+		if err != nil {
+			_, _ = s.at.Rename(name, s.trash, s.uniqueName(name))
+		}
+	}()
+	for _, dir := range []string{name, name + "/pages"} {
 		if err := s.at.Make(dir); err != nil {
 			return "", err
 		}
@@ -188,7 +189,7 @@ func (s *Store) makeGeneration(positions map[string]string) (name string, err er
 			return "", err
 		}
 	}
-	return name, s.at.Replace("current", name, "current.new")
+	return name, s.at.Replace("current", name, s.uniqueName("current"))
 }
 
 // discard moves a generation to the trash: from here on no reader finds its pages, as every hit resolves its path
@@ -199,7 +200,29 @@ func (s *Store) discard(name string) error {
 	if _, err := s.at.Rename(name, s.trash, s.uniqueName(name)); err != nil {
 		return err
 	}
+	if now, err := s.at.Readlink("current"); err != nil || now != name {
+		return ignoreGone(err)
+	}
 	_, err := s.at.Unlink("current")
+	return err
+}
+
+// discardOthers discards generations that are not the current one: left by whoever died, or failed, in making one.
+func (s *Store) discardOthers(ctx context.Context, g *generation) error {
+	unlock, err := s.lockGenerations(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if now, err := s.at.Readlink("current"); err != nil || now != g.name {
+		return ignoreGone(err)
+	}
+	names, err := s.at.Names(".")
+	for _, name := range names {
+		if err == nil && strings.HasPrefix(name, "gen-") && name != g.name {
+			err = s.discard(name)
+		}
+	}
 	return err
 }
 
@@ -237,6 +260,9 @@ func (s *Store) retireGeneration(ctx context.Context, g *generation, reason stri
 	s.log.Log(ctx, level, "retired the generation: every page is dropped", "generation", name, "reason", reason)
 	if _, err := s.makeGeneration(positions); err != nil {
 		s.log.Error("no new generation can be made; answering past the cache until it can", "err", err)
+		return nil
+	}
+	if s.closed.Load() {
 		return nil
 	}
 	if err := s.openGeneration(); err != nil {

@@ -33,6 +33,9 @@ func (s *Store) Invalidate(ctx context.Context, sel Selection) (Dropped, error) 
 		return Dropped{}, fmt.Errorf("invalidate: %w", err)
 	}
 	if err != nil {
+		if _, linkErr := s.at.Readlink("current"); errors.Is(linkErr, fs.ErrNotExist) {
+			return Dropped{Retired: true}, nil // there is no generation, and the next one's fills claim after this
+		}
 		if fenceErr := s.Fence(ctx, "an invalidation could not reach the folder: "+err.Error()); fenceErr != nil {
 			s.live.shut.Store(true)
 			return Dropped{}, fmt.Errorf("invalidate: %w", errors.Join(err, fenceErr))
@@ -196,7 +199,7 @@ func (r *reaper) row(row *inventory.Row) error {
 		return err
 	}
 	dir, name := splitLast(row.File)
-	folder, err := r.folder(row.Tree, dir)
+	folder, err := r.folder(dir)
 	if err != nil || folder == nil {
 		return err
 	}
@@ -241,7 +244,7 @@ func (r *reaper) grace(ctx context.Context, row *inventory.Row) error {
 		return err
 	}
 	dir, name := splitLast(row.File)
-	folder, err := r.folder(row.Tree, dir)
+	folder, err := r.folder(dir)
 	if err != nil || folder == nil {
 		return err
 	}
@@ -264,7 +267,7 @@ func (r *reaper) grace(ctx context.Context, row *inventory.Row) error {
 
 func (r *reaper) unlinkClaim(path string) error {
 	dir, name := splitLast(path)
-	folder, err := r.folder(treePages, dir)
+	folder, err := r.folder(dir)
 	if err != nil || folder == nil {
 		return err
 	}
@@ -290,13 +293,12 @@ func (r *reaper) twins(folder *sys.Dir, name string) error {
 	return nil
 }
 
-// folder opens a folder of a tree, or returns nil if there is none.
-func (r *reaper) folder(tree int, dir string) (*sys.Dir, error) {
-	id := treeNames[tree] + "/" + dir
-	if d, ok := r.folders[id]; ok {
+// folder opens a folder, or returns nil if there is none.
+func (r *reaper) folder(dir string) (*sys.Dir, error) {
+	if d, ok := r.folders[dir]; ok {
 		return d, nil
 	}
-	d, err := r.g.trees[tree].Open(dir)
+	d, err := r.g.pages.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = nil, nil
 	}
@@ -309,7 +311,7 @@ func (r *reaper) folder(tree int, dir string) (*sys.Dir, error) {
 	if r.folders == nil {
 		r.folders = make(map[string]*sys.Dir)
 	}
-	r.folders[id] = d
+	r.folders[dir] = d
 	return d, nil
 }
 
@@ -339,11 +341,10 @@ func (r *reaper) key(ctx context.Context, k Key) error {
 
 // hardKey drops a URL without asking the inventory: the files' names follow from the key.
 //
-//	pages/   unlink NAME.tmp
-//	both     unlink NAME · rename NAME@ to the trash · unlink NAME.gz .br .zst · unlink NAME.stale
+//	unlink NAME.tmp · NAME · NAME! · rename NAME@ to the trash · unlink NAME.gz .br .zst · NAME.stale · NAME!.stale
 //
 // The claim goes first, so that no fill can publish any more; .stale goes last, as a soft purge may be turning the
-// page into it.
+// page into it. (NAME! is the private form.)
 func (r *reaper) hardKey(k Key) error {
 	f := k.File()
 	unlock, err := r.s.guard(f.Claim())
@@ -351,131 +352,117 @@ func (r *reaper) hardKey(k Key) error {
 		return err
 	}
 	defer unlock()
-	var folders [2]*sys.Dir
-	for tree := range folders {
-		if tree == treePrivate && r.s.o.Plain {
-			continue
-		}
-		d, err := r.g.trees[tree].Open(f.Folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		folders[tree] = d
+	d, err := r.g.pages.Open(f.Folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	before := r.dropped
-	if d := folders[treePages]; d != nil {
-		fault.Point(fault.DropClaim)
-		if fault.Broken(fault.PageBeforeClaim) {
-			_, _ = d.Unlink(f.Base)
-			time.Sleep(time.Millisecond)
-		}
-		found, err := d.Unlink(f.Base + key.ClaimSuffix)
-		if err != nil {
-			return err
-		}
-		if found {
-			r.dropped.Claims++
-		}
-		fault.Point(fault.DropPage)
-		if fault.Broken(fault.PageBeforeClaim) {
-			return nil
-		}
-	}
-	for _, d := range folders {
-		if d != nil {
-			if err := r.page(d, f); err != nil {
-				return err
-			}
-		}
-	}
-	for _, d := range folders {
-		if d != nil {
-			if err := r.siblings(d, f); err != nil {
-				return err
-			}
-		}
-	}
-	if r.dropped.Pages != before.Pages || r.dropped.Graced != before.Graced {
-		r.s.keep.suspect(r.g, f.Page())
-	}
-	return nil
-}
-
-// page unlinks the page, or for a key without a variant all variants.
-func (r *reaper) page(d *sys.Dir, f key.File) error {
-	if f.Variant == "" {
-		found, err := d.Unlink(f.Base)
-		if err != nil {
-			return err
-		}
-		if found {
-			r.dropped.Pages++
-		}
-		if r.s.o.Plain {
-			return nil
-		}
-		// Looking first is cheaper, and enough: with the claim gone, no variant can be published that is not there.
-		if _, err := d.Stat(f.Base + key.VariantSuffix); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		trashed := r.s.uniqueName("variants")
-		found, err = d.Rename(f.Base+key.VariantSuffix, r.s.trash, trashed)
-		if found {
-			r.countVariants(trashed)
-		}
+	if err != nil {
 		return err
 	}
-	found, err := d.Unlink(f.Base + key.VariantSuffix + "/" + f.Variant)
-	if found {
-		r.dropped.Pages++
-	}
-	return err
-}
-
-func (r *reaper) countVariants(trashed string) {
-	names, err := r.s.trash.Names(trashed)
-	if err != nil {
-		return // being emptied already
-	}
-	for _, name := range names {
-		if strings.Contains(name, ".") { // a variant's own name has no dot
-			continue
-		}
-		r.dropped.Pages++
-	}
-}
-
-// siblings unlinks what lies beside a page that is gone: twins, and last the graced page.
-func (r *reaper) siblings(d *sys.Dir, f key.File) error {
+	defer d.Close()
 	name := f.Base
 	if f.Variant != "" {
 		name += key.VariantSuffix + "/" + f.Variant
 	}
-	if err := r.twins(d, name); err != nil {
+	if fault.Broken(fault.PageBeforeClaim) {
+		_, _ = d.Unlink(name)
+		time.Sleep(time.Millisecond)
+	}
+	fault.Point(fault.DropClaim)
+	if err := r.unlink(d, f.Base+key.ClaimSuffix, &r.dropped.Claims); err != nil {
 		return err
 	}
-	if r.s.o.Plain {
+	fault.Point(fault.DropPage)
+	if fault.Broken(fault.PageBeforeClaim) {
 		return nil
 	}
-	found, err := d.Unlink(name + key.StaleSuffix)
+	before := r.dropped
+	if err := r.forms(d, name, f.Variant == ""); err != nil {
+		return err
+	}
+	if r.dropped.Pages != before.Pages || r.dropped.Graced != before.Graced {
+		r.s.keep.suspect(r.g, f.Page())
+		r.s.keep.suspect(r.g, f.Private())
+	}
+	return nil
+}
+
+// forms unlinks a page's two forms, its variants if told to, and what lies beside them.
+func (r *reaper) forms(d *sys.Dir, name string, variants bool) error {
+	forms := []string{name, name + key.PrivateSuffix}
+	if r.s.o.Plain {
+		forms, variants = forms[:1], false
+	}
+	for _, form := range forms {
+		if err := r.unlink(d, form, &r.dropped.Pages); err != nil {
+			return err
+		}
+	}
+	if variants {
+		if err := r.variants(d, name+key.VariantSuffix); err != nil {
+			return err
+		}
+	}
+	// Left-over twins of a private form do no harm: nobody but us reads them, and we only beside their page.
+	if err := r.twins(d, name); err != nil || r.s.o.Plain {
+		return err
+	}
+	for _, form := range forms {
+		if err := r.unlink(d, form+key.StaleSuffix, &r.dropped.Graced); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unlink unlinks a file and counts it, if it was there.
+func (r *reaper) unlink(d *sys.Dir, name string, count *int) error {
+	found, err := d.Unlink(name)
 	if found {
-		r.dropped.Graced++
+		*count++
 	}
 	return err
+}
+
+// variants moves the folder of the further variants to the trash. Looking first is cheaper, and enough: with the claim
+// gone, no variant can be published that is not there.
+func (r *reaper) variants(d *sys.Dir, name string) error {
+	if _, err := d.Stat(name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	trashed := r.s.uniqueName("variants")
+	found, err := d.Rename(name, r.s.trash, trashed)
+	if err != nil || !found {
+		return err
+	}
+	names, err := r.s.trash.Names(trashed)
+	if err != nil {
+		return nil // being emptied already
+	}
+	for _, name := range names {
+		if !strings.Contains(name, ".") { // a variant's own name has no dot
+			r.dropped.Pages++
+		}
+	}
+	return nil
 }
 
 // softKey turns a URL's pages into graced ones.
 func (r *reaper) softKey(ctx context.Context, k Key) error {
 	f := k.File()
-	if err := r.unlinkClaim(f.Claim()); err != nil {
+	unlock, err := r.s.guard(f.Claim())
+	if err != nil {
 		return err
 	}
-	if err := r.rows(ctx, inventory.Select{Files: inventory.Range{From: f.Page()}, Until: maxID}); err != nil {
+	err = r.unlinkClaim(f.Claim())
+	unlock()
+	if err != nil {
 		return err
+	}
+	for _, form := range []string{f.Page(), f.Private()} {
+		if err := r.rows(ctx, inventory.Select{Files: inventory.Range{From: form}, Until: maxID}); err != nil {
+			return err
+		}
 	}
 	if f.Variant != "" {
 		return nil
@@ -485,10 +472,9 @@ func (r *reaper) softKey(ctx context.Context, k Key) error {
 
 const maxID = int64(^uint64(0) >> 1)
 
-// prefix drops a subtree: one rename in each tree, whatever it holds. Fills inside it hold their folders and publish
-// into the trash.
+// prefix drops a subtree: one rename, whatever it holds. Fills inside it hold their folders and publish into the trash.
 //
-//	rename pages/FOLDER to the trash · rename private/FOLDER to the trash · drop the pages of the prefix's own path
+//	rename FOLDER to the trash · drop the pages of the prefix's own path
 func (r *reaper) prefix(ctx context.Context, p key.Prefix, newest int64) error {
 	if p.Host == "" {
 		hosts, err := r.g.hosts()
@@ -512,13 +498,9 @@ func (r *reaper) prefix(ctx context.Context, p key.Prefix, newest int64) error {
 		if err != nil {
 			return err
 		}
-		found := false
-		for tree := range treeNames {
-			moved, err := r.trashFolder(tree, p.Folder())
-			if err != nil {
-				return err
-			}
-			found = found || moved
+		found, err := r.trashFolder(p.Folder())
+		if err != nil {
+			return err
 		}
 		if found {
 			r.dropped.Pages += int(count)
@@ -535,30 +517,23 @@ func (r *reaper) prefix(ctx context.Context, p key.Prefix, newest int64) error {
 	return nil
 }
 
-func (r *reaper) trashFolder(tree int, path string) (bool, error) {
+func (r *reaper) trashFolder(path string) (bool, error) {
 	dir, name := splitLast(path)
-	parent := r.g.trees[tree]
+	parent := r.g.pages
 	if dir != "" {
 		var err error
-		if parent, err = r.folder(tree, dir); err != nil || parent == nil {
+		if parent, err = r.folder(dir); err != nil || parent == nil {
 			return false, err
 		}
 	}
-	return parent.Rename(name, r.s.trash, r.s.uniqueName(treeNames[tree]))
+	return parent.Rename(name, r.s.trash, r.s.uniqueName("subtree"))
 }
 
-// hosts lists the hosts that have a folder in either tree.
+// hosts lists the hosts that have a folder.
 func (g *generation) hosts() ([]string, error) {
-	var hosts []string
-	for _, tree := range g.trees {
-		names, err := tree.Names(".")
-		if err != nil {
-			return nil, err
-		}
-		hosts = append(hosts, names...)
-	}
+	hosts, err := g.pages.Names(".")
 	slices.Sort(hosts)
-	return slices.Compact(hosts), nil
+	return hosts, err
 }
 
 // Hosts lists the hosts the folder has, or lately had, pages of.
@@ -572,8 +547,8 @@ func (s *Store) Hosts(ctx context.Context) ([]string, error) {
 }
 
 // redoIntents carries out what the dead had recorded and not finished. Doing one again is harmless.
-func (s *Store) redoIntents(ctx context.Context, g *generation, before time.Time) error {
-	open, err := g.inv.Intents(ctx, before)
+func (s *Store) redoIntents(ctx context.Context, g *generation, age time.Duration) error {
+	open, err := g.inv.Intents(ctx, age)
 	if err != nil {
 		return s.failClosed(ctx, g, err)
 	}
@@ -643,10 +618,10 @@ func (sel Selection) names(k Key, tags []string) bool {
 
 // standing reports whether a row's publication is there, as a page or as a graced one.
 func (g *generation) standing(row *inventory.Row) (published, graced bool) {
-	if st, err := g.trees[row.Tree].Stat(row.File); err == nil && identityOf(st) == row.Identity {
+	if st, err := g.pages.Stat(row.File); err == nil && identityOf(st) == row.Identity {
 		return true, false
 	}
-	st, err := g.trees[row.Tree].Stat(row.File + key.StaleSuffix)
+	st, err := g.pages.Stat(row.File + key.StaleSuffix)
 	return false, err == nil && identityOf(st) == row.Identity
 }
 

@@ -28,15 +28,10 @@ type liveLink struct {
 }
 
 // A liveView is the held folder of the link. It exists while this process may serve.
-type liveView struct {
-	dir    *sys.Dir
-	prefix [2]string // NAME/pages/ and NAME/private/, relative to dir
-}
+type liveView struct{ dir *sys.Dir }
 
-// prefix returns NAME/TREE/, relative to the folder of the link.
-func (l *liveLink) prefix(tree int) string {
-	return filepath.Base(l.path) + "/" + treeNames[tree] + "/"
-}
+// prefix returns NAME/pages/, relative to the folder of the link.
+func (l *liveLink) prefix() string { return filepath.Base(l.path) + "/pages/" }
 
 func (l *liveLink) open() error {
 	dir, err := sys.OpenDir(filepath.Dir(l.path))
@@ -44,9 +39,6 @@ func (l *liveLink) open() error {
 		return err
 	}
 	v := &liveView{dir: dir}
-	for tree := range treeNames {
-		v.prefix[tree] = l.prefix(tree)
-	}
 	runtime.AddCleanup(v, func(dir *sys.Dir) { _ = dir.Close() }, dir)
 	l.view.CompareAndSwap(nil, v)
 	return nil
@@ -98,13 +90,17 @@ func (s *Store) Unfence(ctx context.Context) error {
 		return fmt.Errorf("unfence: %w", err)
 	}
 	defer unlock()
+	s.servingLock.Lock()
 	if s.serving == nil {
 		l := flock.New(s.path("serving"))
-		if _, err := l.TryRLock(); err != nil {
-			return fmt.Errorf("unfence: lock %s: %w", l.Path(), err)
+		if err := lockShared(l); err != nil {
+			s.servingLock.Unlock()
+			_ = l.Close()
+			return fmt.Errorf("unfence: %w", err)
 		}
 		s.serving = l
 	}
+	s.servingLock.Unlock()
 	if err := s.live.open(); err != nil {
 		return fmt.Errorf("unfence: open the folder of the live link: %w", err)
 	}
@@ -115,6 +111,9 @@ func (s *Store) Unfence(ctx context.Context) error {
 	if err := s.makeLive(); err != nil {
 		return fmt.Errorf("unfence: make the live link: %w", err)
 	}
+	if _, fenced := s.FencedBy(); fenced { // since we looked: the link may have been made after Fence removed it
+		return removeLink(s.live.path)
+	}
 	return nil
 }
 
@@ -123,8 +122,8 @@ func (s *Store) Unfence(ctx context.Context) error {
 //
 //	unlink live · write fenced, durably
 func (s *Store) Fence(ctx context.Context, reason string) error {
-	// Not under the opening lock: a fence must not wait. An Unfence that runs meanwhile looks for the mark before it
-	// makes the link, so the link is removed a second time after the mark is there.
+	// Not under the opening lock: a fence must not wait. An Unfence that runs meanwhile looks for the mark before and
+	// after it makes the link, and we remove the link before and after we make the mark.
 	err := removeLink(s.live.path)
 	if markErr := s.writeDurable("fenced", []byte(reason+"\n")); markErr != nil {
 		err = errors.Join(err, markErr)
@@ -147,13 +146,24 @@ func (s *Store) LiftFence(ctx context.Context) error {
 		return fmt.Errorf("lift fence: %w", err)
 	}
 	defer unlock()
+	if drop, err := s.exists("drop"); err != nil || drop {
+		if err == nil {
+			err = s.dropAll(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("lift fence: an invalidation failed behind it, and everything can't be dropped either: %w", err)
+		}
+	}
 	if _, err := s.at.Unlink("fenced"); err != nil {
 		return fmt.Errorf("lift fence: %w", err)
 	}
 	if err := s.at.Sync(); err != nil {
 		return fmt.Errorf("lift fence: %w", err)
 	}
-	if s.serving == nil { // not us: does anyone serve?
+	s.servingLock.Lock()
+	serving := s.serving != nil
+	s.servingLock.Unlock()
+	if !serving { // not us: does anyone?
 		l := flock.New(s.path("serving"))
 		alone, err := l.TryLock()
 		if err != nil {
@@ -167,7 +177,24 @@ func (s *Store) LiftFence(ctx context.Context) error {
 	if err := s.makeLive(); err != nil {
 		return fmt.Errorf("lift fence: make the live link: %w", err)
 	}
+	if _, fenced := s.FencedBy(); fenced { // again, meanwhile
+		return removeLink(s.live.path)
+	}
 	return nil
+}
+
+// dropAll retires the generation, for an invalidation that could not, and takes the mark of that away.
+func (s *Store) dropAll(ctx context.Context) error {
+	g, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	defer g.drop()
+	if err := s.retireGeneration(ctx, g, "an invalidation had failed", false); err != nil {
+		return err
+	}
+	_, err = s.at.Unlink("drop")
+	return err
 }
 
 // FencedBy returns why the folder is fenced, if it is. Unknown counts as fenced.
@@ -190,7 +217,10 @@ func (s *Store) failClosed(ctx context.Context, g *generation, cause error) erro
 	if err == nil {
 		return nil
 	}
-	fenceErr := s.Fence(context.WithoutCancel(ctx), "an invalidation failed: "+cause.Error()+"; mend that, then run: cachesrv check --repair; cachesrv fence off")
+	// First the mark: without it, a lifted fence or a restart would serve what should be dropped.
+	markErr := s.writeDurable("drop", []byte("everything\n"))
+	fenceErr := errors.Join(markErr, s.Fence(context.WithoutCancel(ctx),
+		"an invalidation failed: "+cause.Error()+"; mend that, then run: cachesrv fence off (it drops everything first)"))
 	if fenceErr != nil {
 		s.live.shut.Store(true) // at least this process serves no more
 		return errors.Join(cause, err, fenceErr)

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,11 +11,10 @@ import (
 	"net/http"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"bufio"
 
 	"golang.org/x/sys/unix"
 
@@ -35,8 +35,8 @@ type hitState struct {
 // Lookup returns the page of a key if it is published now: a page found in memory is one only while the folder,
 // resolved from live, still holds that very publication. Else it returns an ErrMiss that says why.
 //
-//	in memory:  fstatat live/TREE/FILE: inode, mtime, size
-//	else:       openat live/TREE/FILE · fstat · inventory by identity · read · digest
+//	in memory:  fstatat live/pages/FILE: inode, mtime, size
+//	else:       openat live/pages/FILE · fstat · inventory by identity · read · digest
 func (s *Store) Lookup(k Key) (Hit, error) {
 	view := s.live.view.Load()
 	if view == nil || s.live.shut.Load() {
@@ -84,7 +84,7 @@ func (s *Store) hit(view *liveView, p *Page, f *os.File) (Hit, error) {
 
 // reopen opens the file of a large page whose identity is known.
 func (s *Store) reopen(view *liveView, p *Page) (*os.File, error) {
-	fd, st, err := openPublished(view, p.tree, p.file)
+	fd, st, err := s.openPublished(view, p.file)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func (s *Store) reopen(view *liveView, p *Page) (*os.File, error) {
 }
 
 // openPublished opens a file through live. Only regular files of our own user are anything to us.
-func openPublished(view *liveView, tree int, file string) (int, sys.Stat, error) {
-	fd, err := view.dir.OpenFile(view.prefix[tree] + file)
+func (s *Store) openPublished(view *liveView, file string) (int, sys.Stat, error) {
+	fd, err := view.dir.OpenFile(s.live.prefix() + file)
 	if err != nil {
 		return -1, sys.Stat{}, err
 	}
@@ -122,24 +122,24 @@ func (s *Store) load(view *liveView, k Key, suffix string) (*Page, *os.File, err
 	if k.Host == "" {
 		return nil, nil, errAbsent
 	}
-	file := k.File().Page()
-	for tree := range treeNames {
-		p, f, err := s.loadFrom(view, k, tree, file, suffix)
+	f := k.File()
+	for _, file := range []string{f.Page(), f.Private()} {
+		p, f, err := s.loadFrom(view, k, file, suffix)
 		if err == nil {
 			return p, f, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			s.log.Debug("a published file can't be used; it counts as a miss", "file", file, "tree", treeNames[tree], "err", err)
+			s.log.Debug("a published file can't be used; it counts as a miss", "file", file, "err", err)
 		}
 	}
-	if _, err := view.dir.Stat(strings.TrimSuffix(view.prefix[0], "/pages/")); err != nil {
+	if _, err := view.dir.Stat(filepath.Base(s.live.path)); err != nil {
 		return nil, nil, errFenced
 	}
 	return nil, nil, errAbsent
 }
 
-func (s *Store) loadFrom(view *liveView, k Key, tree int, file, suffix string) (*Page, *os.File, error) {
-	fd, st, err := openPublished(view, tree, file+suffix)
+func (s *Store) loadFrom(view *liveView, k Key, file, suffix string) (*Page, *os.File, error) {
+	fd, st, err := s.openPublished(view, file+suffix)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,7 +155,7 @@ func (s *Store) loadFrom(view *liveView, k Key, tree int, file, suffix string) (
 		return nil, nil, err
 	}
 	defer g.drop()
-	row, ok, err := g.inv.Find(context.Background(), file, tree, identityOf(st))
+	row, ok, err := g.inv.Find(context.Background(), file, identityOf(st))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,11 +168,11 @@ func (s *Store) loadFrom(view *liveView, k Key, tree int, file, suffix string) (
 	}
 	body, err := verify(f, &row, s.o.MemoryPageMax)
 	if err != nil {
-		s.damaged(g, tree, file+suffix, &row, err)
+		s.damaged(g, file+suffix, &row, err)
 		return nil, nil, err
 	}
-	p := newPage(k, &row, header)
-	p.path = []byte(view.prefix[tree] + file + "\x00")
+	p := newPage(k, &row, header, s.live.prefix())
+	p.gen = g.name
 	if suffix != "" && row.Graced != 0 {
 		p.Meta.Expires = time.Unix(0, row.Graced)
 	}
@@ -211,11 +211,11 @@ func verify(f *os.File, row *inventory.Row, small int64) ([]byte, error) {
 var errDamaged = errors.New("its content is not what was published")
 
 // damaged drops a file whose content is not what was published: a truncated page, a bad disk.
-func (s *Store) damaged(g *generation, tree int, file string, row *inventory.Row, cause error) {
-	s.log.Error("a page is damaged; dropped", "file", treeNames[tree]+"/"+file, "err", cause)
+func (s *Store) damaged(g *generation, file string, row *inventory.Row, cause error) {
+	s.log.Error("a page is damaged; dropped", "file", file, "err", cause)
 	s.stats.damaged.Add(1)
-	if st, err := g.trees[tree].Stat(file); err == nil && identityOf(st) == row.Identity {
-		_, _ = g.trees[tree].Unlink(file)
+	if st, err := g.pages.Stat(file); err == nil && identityOf(st) == row.Identity {
+		_, _ = g.pages.Unlink(file)
 	}
 }
 

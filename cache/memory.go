@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -48,10 +49,9 @@ func (m *memory) bytes() int64 { return int64(m.pages.WeightedSize()) }
 type pageState struct {
 	id       int64
 	identity inventory.Identity
-	tree     int
-	file     string // relative to the tree
-	digest   [32]byte
-	path     []byte // through live, ending in NUL; set when first looked up
+	file     string // relative to pages/
+	path     []byte // through live, ending in NUL
+	gen      string // the generation whose row id is
 	body     []byte // nil for a large page
 	etag     string
 	twins    [len(encodings)]atomic.Pointer[twin]
@@ -60,11 +60,11 @@ type pageState struct {
 	noted    atomic.Bool                   // in the list of pages with such hits
 }
 
-func newPage(k Key, row *inventory.Row, header http.Header) *Page {
+func newPage(k Key, row *inventory.Row, header http.Header, live string) *Page {
 	p := &Page{
 		Key: k,
 		Meta: Meta{
-			Status: row.Status, Header: header, Tags: row.Tags, Grace: time.Duration(row.Grace), Position: Position(row.Position),
+			Status: row.Status, Header: header, Tags: slices.Clone(row.Tags), Grace: time.Duration(row.Grace), Position: Position(row.Position),
 		},
 		Published: time.Unix(0, row.Created),
 		Size:      row.Size,
@@ -72,7 +72,8 @@ func newPage(k Key, row *inventory.Row, header http.Header) *Page {
 	if row.Expires != 0 {
 		p.Meta.Expires = time.Unix(0, row.Expires)
 	}
-	p.id, p.identity, p.tree, p.file, p.digest = row.ID, row.Identity, row.Tree, row.File, row.Digest
+	p.id, p.identity, p.file = row.ID, row.Identity, row.File
+	p.path = []byte(live + row.File + "\x00")
 	p.etag = etag(row.Identity.Sec, row.Size)
 	return p
 }

@@ -27,6 +27,7 @@ import (
 //	boot     the boot during which the folder was last opened (durable)
 //	clean    written by the last process to close (durable); removed by the next one to open
 //	fenced   why an operator, or a failure, fenced the folder (durable)
+//	drop     an invalidation failed behind that fence: everything is to be dropped before it is lifted (durable)
 //	current  link to the generation
 //	live     link to current, where no better place for it was found
 //	trash/   what was dropped, waiting to be removed
@@ -79,17 +80,26 @@ func (s *Store) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.openGeneration(); err != nil {
+	if err := s.follow(ctx); err != nil {
 		return err
 	}
 	if first {
-		if err := s.redoIntents(ctx, s.gen.Load(), time.Now()); err != nil {
+		if err := s.redoIntents(ctx, s.gen.Load(), -1); err != nil {
 			return err
 		}
 	}
 	// From exclusive to shared: not atomic, but nobody else opens or closes meanwhile.
-	if _, err := s.shared.TryRLock(); err != nil {
-		return fmt.Errorf("lock %s: %w", s.shared.Path(), err)
+	return lockShared(s.shared)
+}
+
+// lockShared takes a lock shared that nobody can be holding otherwise.
+func lockShared(l *flock.Flock) error {
+	ok, err := l.TryRLock()
+	if err == nil && !ok {
+		err = errors.New("someone holds it exclusively")
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", l.Path(), err)
 	}
 	return nil
 }
@@ -238,6 +248,17 @@ func (s *Store) recover(ctx context.Context) error {
 			boot = s.uniqueName("unknown") // equals no other
 		}
 	}
+	if drop, err := s.exists("drop"); err != nil || drop {
+		if err == nil {
+			err = s.retireAll()
+		}
+		if err == nil {
+			_, err = s.at.Unlink("drop")
+		}
+		if err != nil {
+			return fmt.Errorf("drop what an invalidation could not: %w", err)
+		}
+	}
 	last, err := os.ReadFile(s.path("boot"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -260,15 +281,24 @@ func (s *Store) recover(ctx context.Context) error {
 
 // leave ends this process's use of the folder; the last one out makes it safe against a change of boot:
 //
-//	unlink live · close the inventory (checkpoints) · syncfs · write clean, durably
+//	wait for calls under way · unlink live · close the inventory (checkpoints) · syncfs · write clean, durably
+//
+// What an invalidation would still unlink after the syncfs could come back under a clean mark: so where calls don't
+// end in time, there is none.
 func (s *Store) leave() error {
+	drained := s.drain()
 	unlock, err := s.lockOpening(context.Background())
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	s.servingLock.Lock()
 	if s.serving != nil {
 		_ = s.serving.Unlock()
+	}
+	s.servingLock.Unlock()
+	if !drained {
+		return fmt.Errorf("fills or invalidations were still under way after %s: the pages will not survive a reboot", closeTimeout)
 	}
 	if err := s.shared.Unlock(); err != nil {
 		return err
@@ -280,13 +310,30 @@ func (s *Store) leave() error {
 	if err := removeLink(s.live.path); err != nil {
 		return err
 	}
-	if g := s.gen.Swap(nil); g != nil {
-		g.drop()
-	}
 	if err := sys.SyncFS(s.at); err != nil {
 		return err
 	}
 	return s.writeDurable("clean", []byte("closed cleanly\n"))
+}
+
+// closeTimeout bounds Close's wait for calls under way.
+const closeTimeout = 10 * time.Second
+
+// drain gives the generation up and waits until nobody uses it any more. From here on current fails with ErrClosed.
+func (s *Store) drain() bool {
+	s.retire.Lock()
+	g := s.gen.Swap(nil)
+	s.retire.Unlock()
+	if g == nil {
+		return true
+	}
+	g.drop()
+	select {
+	case <-g.ended:
+		return true
+	case <-time.After(closeTimeout):
+		return false
+	}
 }
 
 // writeDurable replaces a small file of ours so that it survives a power cut: renameio syncs the file, we the folder.

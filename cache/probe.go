@@ -65,7 +65,7 @@ func probeClaim(d *sys.Dir, name string) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &claim{fd: fd, inode: st.Ino, folder: d, file: key.File{Folder: "probe", Base: name}, place: [2]*sys.Dir{d}}, nil
+	return &claim{fd: fd, inode: st.Ino, folder: d, file: key.File{Folder: "probe", Base: name}, place: d}, nil
 }
 
 func (s *Store) probePublish(d *sys.Dir) error {

@@ -34,9 +34,9 @@ type Store struct {
 	at    *sys.Dir // DIR/cache
 	trash *sys.Dir // DIR/cache/trash
 
-	opening *flock.Flock // held while opening, closing, and changing live
-	shared  *flock.Flock // held shared while open
-	serving *flock.Flock // held shared while this process may serve
+	shared      *flock.Flock // held shared while open
+	servingLock sync.Mutex
+	serving     *flock.Flock // held shared while this process may serve
 
 	gen    atomic.Pointer[generation]
 	live   liveLink
@@ -87,8 +87,8 @@ func (s *Store) Dir() string { return s.dir }
 // Plain reports whether the folder was created with Options.Plain.
 func (s *Store) Plain() bool { return s.o.Plain }
 
-// Close gives up what is under way. The last process to close a folder leaves a clean mark: its pages survive even a
-// change of boot.
+// Close waits for fills and invalidations under way, 10 s at most. The last process to close a folder leaves a clean
+// mark: its pages survive even a change of boot.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
@@ -105,17 +105,17 @@ func (s *Store) Close() error {
 
 // release frees descriptors and locks; it is the end of Close, and of a failed Open.
 func (s *Store) release() {
-	if g := s.gen.Swap(nil); g != nil {
-		g.drop()
-	}
+	drained := s.drain()
 	s.live.close()
-	for _, l := range []*flock.Flock{s.serving, s.shared, s.opening} {
+	for _, l := range []*flock.Flock{s.serving, s.shared} {
 		if l != nil {
 			_ = l.Close()
 		}
 	}
-	_ = s.trash.Close()
-	_ = s.at.Close()
+	if drained { // else calls under way still use them; closing them could hand these calls other folders
+		_ = s.trash.Close()
+		_ = s.at.Close()
+	}
 }
 
 // lockOpening takes the lock that orders openings, closings and changes of live among processes.

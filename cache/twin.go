@@ -86,10 +86,10 @@ func (h *Hit) wish(i int) {
 }
 
 func (h *Hit) openTwin(i int, t *twin) (*os.File, error) {
-	if h.view == nil {
+	if h.view == nil || h.s == nil {
 		return nil, errAbsent
 	}
-	fd, st, err := openPublished(h.view, h.tree, h.Page.file+encodings[i].suffix)
+	fd, st, err := h.s.openPublished(h.view, h.Page.file+encodings[i].suffix)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +99,8 @@ func (h *Hit) openTwin(i int, t *twin) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), h.Page.file), nil
 }
+
+var errNoSmaller = errors.New("compression makes it no smaller")
 
 // compressible reports whether a media type is worth compressing.
 func compressible(contentType string) bool {
@@ -134,9 +136,10 @@ func startTwinMaker(s *Store) *twinMaker {
 				switch err := m.s.makeTwin(ctx, job.page, job.encoding); {
 				case err == nil:
 					m.s.stats.twins.Add(1)
-				case errors.Is(err, ErrClaimed):
-					job.page.asked[job.encoding].Store(0) // a later hit asks again
 				default:
+					if !errors.Is(err, errNoSmaller) {
+						job.page.asked[job.encoding].Store(0) // a later hit asks again
+					}
 					m.s.log.Debug("no twin was made", "key", job.page.Key, "encoding", encodings[job.encoding].name, "err", err)
 				}
 			case <-ctx.Done():
@@ -174,12 +177,7 @@ func (s *Store) makeTwin(ctx context.Context, p *Page, i int) error {
 	}
 	defer c.close()
 	defer c.unlinkOwn()
-	if p.tree == treePrivate {
-		if err := c.openPrivate(true); err != nil {
-			return err
-		}
-	}
-	place, name := c.place[p.tree], c.name()
+	place, name := c.place, p.name()
 	if err := stillThere(place, name, p); err != nil {
 		return err
 	}
@@ -195,6 +193,12 @@ func (s *Store) makeTwin(ctx context.Context, p *Page, i int) error {
 	p.twins[i].Store(t)
 	s.memory.reweigh(p)
 	return nil
+}
+
+// name is the page's name within its folder.
+func (p *Page) name() string {
+	_, name := splitLast(p.file)
+	return name
 }
 
 func stillThere(place *sys.Dir, name string, p *Page) error {
@@ -239,7 +243,7 @@ func (s *Store) existingTwin(place *sys.Dir, name string, p *Page) (*twin, error
 }
 
 func (s *Store) writeTwin(ctx context.Context, c *claim, p *Page, i int) (*twin, error) {
-	place, name := c.place[p.tree], c.name()
+	place, name := c.place, p.name()
 	var source io.Reader = bytes.NewReader(p.body)
 	if p.body == nil {
 		fd, err := place.OpenFile(name)
@@ -263,7 +267,7 @@ func (s *Store) writeTwin(ctx context.Context, c *claim, p *Page, i int) (*twin,
 		return nil, err
 	}
 	if int64(body.Len()) >= p.Size {
-		return nil, errors.New("compression makes it no smaller")
+		return nil, errNoSmaller
 	}
 	if err := sys.WriteAll(c.fd, body.Bytes()); err != nil {
 		return nil, err

@@ -144,6 +144,7 @@ func (u *upkeep) round(ctx context.Context) {
 	g, err := u.s.current(ctx)
 	if err != nil {
 		u.warn("look for the current generation", err)
+		u.warn("empty the trash", u.s.emptyTrash(ctx)) // it may be what fills the disk
 		return
 	}
 	defer g.drop()
@@ -160,8 +161,9 @@ func (u *upkeep) round(ctx context.Context) {
 		return
 	}
 	defer l.Close()
-	u.warn("finish open intents", u.s.redoIntents(ctx, g, time.Now().Add(-intentAge)))
+	u.warn("finish open intents", u.s.redoIntents(ctx, g, intentAge))
 	u.warn("evict", u.s.evict(ctx, g))
+	u.warn("discard left-over generations", u.s.discardOthers(ctx, g))
 	u.warn("empty the trash", u.s.emptyTrash(ctx))
 	if every := u.s.o.SweepInterval; every > 0 && time.Since(u.swept) >= every {
 		u.warn("sweep", u.s.sweep(ctx, g))
@@ -190,7 +192,9 @@ func (u *upkeep) flush(ctx context.Context) {
 	hits := make(map[int64]int64, len(pages))
 	for _, p := range pages {
 		p.noted.Store(false)
-		hits[p.id] += p.hits.Swap(0)
+		if n := p.hits.Swap(0); p.gen == g.name {
+			hits[p.id] += n
+		}
 	}
 	// What is noted of a generation that was retired meanwhile is gone with it.
 	u.warn("count hits", g.inv.Hits(ctx, hits))
@@ -228,7 +232,7 @@ func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select
 // unlinkTwinsOf removes the twins of a publication that is gone; those beside a newer page have its stamp.
 func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 	dir, name := splitLast(r.File)
-	folder, err := g.trees[r.Tree].Open(dir)
+	folder, err := g.pages.Open(dir)
 	if err != nil {
 		return ignoreGone(err)
 	}
@@ -246,7 +250,7 @@ func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 // dead reports whether a row's publication can neither be there nor still come. The order matters: without a claim
 // nobody can link this row's page any more; after that, a page that is not there is gone for good.
 func (g *generation) dead(r *inventory.Row) (bool, error) {
-	switch _, err := g.trees[treePages].Stat(r.Claim); {
+	switch _, err := g.pages.Stat(r.Claim); {
 	case err == nil:
 		return false, nil // a fill is under way; later
 	case !errors.Is(err, fs.ErrNotExist):
@@ -262,12 +266,11 @@ func (s *Store) emptyTrash(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, name := range names {
-		if err := removeTree(ctx, s.trash, name); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, removeTree(ctx, s.trash, name))
 	}
-	return nil
+	return failed
 }
 
 // removeTree removes a file, or a folder and what it holds. A late fill may still publish into it: then the next
@@ -349,29 +352,28 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 const minInodes = 10_000
 
 func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
-	if _, err := g.trees[treePages].Stat(row.Claim); err == nil {
+	if _, err := g.pages.Stat(row.Claim); err == nil {
 		return false, nil
 	}
 	r := &reaper{s: s, g: g}
 	defer r.close()
 	if published, graced := g.standing(row); published || graced {
+		row.Twins = 1<<len(encodings) - 1 // one may have been made since the row was read
 		if err := r.row(row); err != nil {
 			return false, err
 		}
 	}
 	dir, _ := splitLast(row.File)
-	for tree := range treeNames {
-		g.removeEmpty(tree, dir)
-	}
+	g.removeEmpty(dir)
 	return true, nil
 }
 
 // removeEmpty removes a folder and its parents as far as they are empty; a fill that holds one can't publish into it,
 // which costs that fill its page, no more.
-func (g *generation) removeEmpty(tree int, dir string) {
+func (g *generation) removeEmpty(dir string) {
 	for dir != "" {
 		parent, name := splitLast(dir)
-		at := g.trees[tree]
+		at := g.pages
 		if parent != "" {
 			d, err := at.Open(parent)
 			if err != nil {
@@ -394,8 +396,10 @@ func (s *Store) sweep(ctx context.Context, g *generation) error {
 	if err := s.collect(ctx, g, inventory.Select{}); err != nil {
 		return err
 	}
-	return g.walk(ctx, treePages, func(folder *sys.Dir, dir, name string, isDir bool) error {
-		if !isDir && strings.HasSuffix(name, key.Suffix+key.ClaimSuffix) {
+	return g.walk(ctx, func(folder *sys.Dir, dir, name string, isDir bool) error {
+		if isDir {
+			_ = folder.RemoveDir(name) // if it is empty
+		} else if strings.HasSuffix(name, key.Suffix+key.ClaimSuffix) {
 			if gone, err := reclaim(folder, name); err == nil && gone {
 				s.stats.reclaimed.Add(1)
 			}
@@ -407,8 +411,8 @@ func (s *Store) sweep(ctx context.Context, g *generation) error {
 // sweepPause is the rest a walk takes after each folder, so that it does not crowd out requests.
 const sweepPause = 200 * time.Microsecond
 
-// walk calls f for each entry of a tree, folders after what they hold.
-func (g *generation) walk(ctx context.Context, tree int, f func(folder *sys.Dir, dir, name string, isDir bool) error) error {
+// walk calls f for each entry of pages/, folders after what they hold.
+func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name string, isDir bool) error) error {
 	var visit func(folder *sys.Dir, dir string) error
 	visit = func(folder *sys.Dir, dir string) error {
 		names, err := folder.Names(".")
@@ -447,7 +451,7 @@ func (g *generation) walk(ctx context.Context, tree int, f func(folder *sys.Dir,
 		time.Sleep(sweepPause)
 		return nil
 	}
-	return visit(g.trees[tree], "")
+	return visit(g.pages, "")
 }
 
 func join(dir, name string) string {

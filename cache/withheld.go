@@ -28,12 +28,20 @@ type withheldFile struct {
 	All      bool     `json:"all,omitempty"`
 }
 
+// withholdAttempts bounds the tries to write into a folder that others remove when it is empty.
+const withholdAttempts = 20
+
 // MaxWithheld bounds the selections withheld at a time. Beyond, everything is withheld.
 const MaxWithheld = 1000
 
 func withheldName(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return hex.EncodeToString(sum[:12])
+}
+
+func isWithheldName(name string) bool {
+	b, err := hex.DecodeString(name)
+	return err == nil && len(b) == 12
 }
 
 // Withhold keeps everything a selection names from being published until Release(id). It drops nothing that is
@@ -48,18 +56,23 @@ func (s *Store) Withhold(ctx context.Context, id string, sel Selection) error {
 	}
 	b, err := json.Marshal(w)
 	if err == nil {
-		err = os.MkdirAll(s.path("withheld"), 0o755)
-	}
-	if err == nil {
 		if names, nameErr := s.at.Names("withheld"); nameErr == nil && len(names) >= MaxWithheld {
 			b, err = json.Marshal(withheldFile{ID: id, All: true})
 		}
 	}
-	if err == nil {
-		err = s.writeDurable("withheld/"+withheldName(id), b)
-	}
-	if err == nil {
-		err = s.syncFolder("withheld")
+	for attempts := 0; err == nil; attempts++ {
+		if err = s.at.Make("withheld"); err != nil && !errors.Is(err, fs.ErrExist) {
+			break
+		}
+		err = nil
+		writeErr := s.writeDurable("withheld/"+withheldName(id), b)
+		if writeErr == nil {
+			err = s.syncFolder("withheld")
+			break
+		}
+		if !errors.Is(writeErr, fs.ErrNotExist) || attempts == withholdAttempts {
+			err = writeErr // else a Release has just removed the empty folder
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("withhold %q: %w", id, err)
@@ -69,7 +82,11 @@ func (s *Store) Withhold(ctx context.Context, id string, sel Selection) error {
 
 // Release takes back Withhold. Invalidate what the commit changed first.
 func (s *Store) Release(ctx context.Context, id string) error {
-	if _, err := s.at.Unlink("withheld/" + withheldName(id)); err != nil {
+	found, err := s.at.Unlink("withheld/" + withheldName(id))
+	if err == nil && !found && isWithheldName(id) {
+		_, err = s.at.Unlink("withheld/" + id) // one that could not be read goes by its file's name
+	}
+	if err != nil {
 		return fmt.Errorf("release %q: %w", id, err)
 	}
 	_ = s.at.RemoveDir("withheld") // fails while there are others
@@ -99,7 +116,7 @@ func (s *Store) readWithheld() (all []withheldFile, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if len(name) != 24 { // renameio's temporary file
+		if !isWithheldName(name) { // renameio's temporary file
 			continue
 		}
 		b, err := os.ReadFile(s.path("withheld/" + name))

@@ -140,7 +140,7 @@ func New(o Options) (*Cache, error) {
 	}
 	var errs []error
 	for i, host := range o.Hosts {
-		name, err := key.Host(host, false)
+		name, err := key.Host(host)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("middleware: Options.Hosts: %w", err))
 			continue

@@ -89,7 +89,7 @@ func (c *Cache) host(r *http.Request) (string, error) {
 	if site, ok := c.hosts[r.Host]; ok {
 		return site, nil // the common case: sent in canonical form
 	}
-	host, err := key.Host(r.Host, r.TLS != nil)
+	host, err := key.Host(r.Host)
 	if err != nil || c.hosts == nil {
 		return host, err
 	}

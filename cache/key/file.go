@@ -18,6 +18,9 @@ import (
 //	example.org/a/b?x=1      example.org/a/b?x=1.page
 //	example.org/a#json       example.org/a.page@/json
 //
+// A private page, one that only we may serve, has a "!" behind that name: no other server builds such a name, and both
+// forms lie in one folder, so that one rename drops them and what is being filled.
+//
 // Beside a page lie its claim (".tmp"), twins (".gz", ".br", ".zst"), its graced form (".stale") and the folder of
 // its further variants ("@"). Bytes other than RFC 3986's unreserved ones are written %XX; so is a segment's leading
 // dot, and the dot of ".page" within a folder's name: hence no path names a file of ours, and a folder never has
@@ -26,7 +29,8 @@ import (
 const (
 	Suffix        = ".page"  // of every page
 	ClaimSuffix   = ".tmp"   // after Suffix
-	StaleSuffix   = ".stale" // after Suffix, or after a variant's name
+	PrivateSuffix = "!"      // after Suffix, or after a variant's name
+	StaleSuffix   = ".stale" // after these
 	VariantSuffix = "@"      // after Suffix: the folder of the further variants
 
 	maxName  = 120 // bytes of an encoded name, and of a query, before it is hashed: 255 holds both and the suffixes
@@ -37,7 +41,7 @@ const (
 // ErrHashed says that a file's name holds a digest: its key stands in the inventory only.
 var ErrHashed = errors.New("the name is hashed")
 
-// A File says where a key lies, relative to a tree of the cache folder.
+// A File says where a key lies, relative to the generation's pages/.
 type File struct {
 	Folder  string // the folder of the page and of its claim
 	Base    string // the default variant's file, in Folder
@@ -69,6 +73,9 @@ func (f File) Page() string {
 	return f.Folder + "/" + f.Base
 }
 
+// Private returns the path of the page's private form.
+func (f File) Private() string { return f.Page() + PrivateSuffix }
+
 // Variants returns the path of the folder of further variants.
 func (f File) Variants() string { return f.Folder + "/" + f.Base + VariantSuffix }
 
@@ -96,11 +103,20 @@ const (
 	KindTwin
 )
 
-// Parse is the way back: it returns the key and kind of a file of ours, given its path relative to a tree, and for
-// a twin its suffix. ErrHashed: it is ours, but only its claim and kind can be told. ErrInvalid: it is not ours.
-func ParseFile(path string) (k Key, kind Kind, twin string, err error) {
-	foreign := func() (Key, Kind, string, error) {
-		return Key{}, 0, "", fmt.Errorf("file %q: %w: no key has this name", path, ErrInvalid)
+// A Parsed file is one whose name is of ours.
+type Parsed struct {
+	Key     Key // zero when a part of the name is hashed
+	Kind    Kind
+	Twin    string // the suffix of a twin
+	Private bool
+}
+
+// ParseFile is the way back from a path relative to pages/. ErrHashed: it is ours, but its key can't be told.
+// ErrInvalid: it is not ours.
+func ParseFile(path string) (Parsed, error) {
+	var found Parsed
+	foreign := func() (Parsed, error) {
+		return Parsed{}, fmt.Errorf("file %q: %w: no key has this name", path, ErrInvalid)
 	}
 	host, rest, ok := strings.Cut(path, "/")
 	if !ok {
@@ -112,12 +128,16 @@ func ParseFile(path string) (k Key, kind Kind, twin string, err error) {
 	if d, last := splitPath(dir); strings.HasSuffix(last, Suffix+VariantSuffix) {
 		dir, base, variantDir = d, strings.TrimSuffix(last, VariantSuffix), true
 	}
-	if trimmed, k, t := trimKind(name); k != KindPage {
-		name, kind, twin = trimmed, k, t
+	name, found.Kind, found.Twin = trimKind(name)
+	if trimmed, ok := strings.CutSuffix(name, PrivateSuffix); ok {
+		if found.Kind == KindClaim {
+			return foreign() // both forms share the claim
+		}
+		name, found.Private = trimmed, true
 	}
 	variant := ""
 	if variantDir {
-		if kind == KindClaim {
+		if found.Kind == KindClaim {
 			return foreign() // variants have no claim of their own
 		}
 		if variant, ok = unescape(name); !ok || variant == "" {
@@ -131,7 +151,7 @@ func ParseFile(path string) (k Key, kind Kind, twin string, err error) {
 		return foreign()
 	}
 	if strings.Contains("/"+dir+"/"+base, hashMark) {
-		return Key{}, kind, twin, ErrHashed
+		return found, ErrHashed
 	}
 	escaped, query, _ := strings.Cut(base, "?")
 	segments := append(strings.Split(strings.TrimPrefix(dir, "/"), "/"), escaped)
@@ -153,11 +173,11 @@ func ParseFile(path string) (k Key, kind Kind, twin string, err error) {
 			}
 		}
 	}
-	k = Key{Host: host, Path: p.String(), Query: query, Variant: variant}
-	if !k.canonical() || pathFor(k, kind, twin) != path {
+	found.Key = Key{Host: host, Path: p.String(), Query: query, Variant: variant}
+	if !found.Key.canonical() || found.path() != path {
 		return foreign()
 	}
-	return k, kind, twin, nil
+	return found, nil
 }
 
 // canonical reports whether the key is one that Parse can return, with a host.
@@ -166,16 +186,20 @@ func (k Key) canonical() bool {
 	return err == nil && again == k && k.Host != ""
 }
 
-func pathFor(k Key, kind Kind, twin string) string {
-	switch f := k.File(); kind {
+// path is where such a file of the key lies.
+func (p Parsed) path() string {
+	f := p.Key.File()
+	page := f.Page()
+	if p.Private {
+		page = f.Private()
+	}
+	switch p.Kind {
 	case KindClaim:
 		return f.Claim()
 	case KindStale:
-		return f.Page() + StaleSuffix
-	case KindTwin:
-		return f.Page() + twin
+		return page + StaleSuffix
 	default:
-		return f.Page()
+		return page + p.Twin
 	}
 }
 

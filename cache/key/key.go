@@ -68,13 +68,8 @@ func Parse(s string) (Key, error) {
 	if err := checkVariant(variant); err != nil {
 		return fail(err)
 	}
-	tls := false
 	if scheme, after, ok := strings.Cut(rest, "://"); ok {
-		switch strings.ToLower(scheme) {
-		case "http":
-		case "https":
-			tls = true
-		default:
+		if s := strings.ToLower(scheme); s != "http" && s != "https" {
 			return fail(fmt.Errorf("%w: the scheme must be http or https", ErrInvalid))
 		}
 		rest = after
@@ -87,7 +82,7 @@ func Parse(s string) (Key, error) {
 	k := Key{Variant: variant}
 	var err error
 	if host != "" {
-		if k.Host, err = Host(host, tls); err != nil {
+		if k.Host, err = Host(host); err != nil {
 			return fail(err)
 		}
 	}
@@ -100,10 +95,10 @@ func Parse(s string) (Key, error) {
 	return k, nil
 }
 
-// Host returns a Host header (or a URL's authority) in canonical form: lower case, no trailing dot, and no port
-// when it is the scheme's default. Anything that is not a host name, an IPv4 or a bracketed IPv6 address with an
+// Host returns a Host header (or a URL's authority) in canonical form: lower case, no trailing dot, and no port when it
+// is 80 or 443 (a key has no scheme, so either default port is left out). Anything that is not a host name, an IPv4 or a bracketed IPv6 address with an
 // optional port is ErrInvalid.
-func Host(raw string, tls bool) (string, error) {
+func Host(raw string) (string, error) {
 	bad := func(why string) (string, error) {
 		return "", fmt.Errorf("host %q: %w: %s", raw, ErrInvalid, why)
 	}
@@ -138,7 +133,7 @@ func Host(raw string, tls bool) (string, error) {
 			}
 		}
 	}
-	if port == "" || port == "80" && !tls || port == "443" && tls {
+	if port == "" || port == "80" || port == "443" {
 		return name, nil
 	}
 	return name + ":" + port, nil

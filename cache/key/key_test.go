@@ -62,26 +62,24 @@ func TestPath(t *testing.T) {
 
 func TestHost(t *testing.T) {
 	for _, c := range []struct {
-		in   string
-		tls  bool
-		want string
+		in, want string
 	}{
-		{"Example.ORG", false, "example.org"},
-		{"example.org.", false, "example.org"},
-		{"example.org:80", false, "example.org"},
-		{"example.org:80", true, "example.org:80"},
-		{"example.org:443", true, "example.org"},
-		{"127.0.0.1:8080", false, "127.0.0.1:8080"},
-		{"[::1]:8080", false, "[::1]:8080"},
-		{"[::1]", false, "[::1]"},
-		{"a_b", false, "a_b"},
+		{"Example.ORG", "example.org"},
+		{"example.org.", "example.org"},
+		{"example.org:80", "example.org"},
+		{"example.org:443", "example.org"},
+		{"example.org:8443", "example.org:8443"},
+		{"127.0.0.1:8080", "127.0.0.1:8080"},
+		{"[::1]:8080", "[::1]:8080"},
+		{"[::1]", "[::1]"},
+		{"a_b", "a_b"},
 	} {
-		if got, err := key.Host(c.in, c.tls); got != c.want || err != nil {
-			t.Errorf("Host(%q, %v) = %q, %v; want %q", c.in, c.tls, got, err, c.want)
+		if got, err := key.Host(c.in); got != c.want || err != nil {
+			t.Errorf("Host(%q) = %q, %v; want %q", c.in, got, err, c.want)
 		}
 	}
 	for _, in := range []string{"", "..", ".", "a..b", "a/b", "a b", "a:b", "a:", "[::1", "[]", "[x]", "h\x00", "é", "a:123456", strings.Repeat("a", 256), "a@b", "a%2fb"} {
-		if got, err := key.Host(in, false); !errors.Is(err, key.ErrInvalid) {
+		if got, err := key.Host(in); !errors.Is(err, key.ErrInvalid) {
 			t.Errorf("Host(%q) = %q, %v; want ErrInvalid", in, got, err)
 		}
 	}
@@ -211,8 +209,8 @@ func TestLongNames(t *testing.T) {
 			t.Errorf("a name of %d bytes", len(name))
 		}
 	}
-	if _, kind, _, err := key.ParseFile(a.File().Claim()); !errors.Is(err, key.ErrHashed) || kind != key.KindClaim {
-		t.Errorf("a hashed claim reads back as %v, %v", kind, err)
+	if got, err := key.ParseFile(a.File().Claim()); !errors.Is(err, key.ErrHashed) || got.Kind != key.KindClaim {
+		t.Errorf("a hashed claim reads back as %+v, %v", got, err)
 	}
 }
 
@@ -232,15 +230,21 @@ func TestNoTwoKeysShareAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := k.File()
-		names := map[string]key.Kind{f.Page(): key.KindPage, f.Page() + ".stale": key.KindStale, f.Page() + ".gz": key.KindTwin}
-		for name, kind := range names {
+		names := map[string]key.Parsed{
+			f.Page():               {Key: k},
+			f.Private():            {Key: k, Private: true},
+			f.Page() + ".stale":    {Key: k, Kind: key.KindStale},
+			f.Private() + ".stale": {Key: k, Kind: key.KindStale, Private: true},
+			f.Page() + ".gz":       {Key: k, Kind: key.KindTwin, Twin: ".gz"},
+			f.Private() + ".br":    {Key: k, Kind: key.KindTwin, Twin: ".br", Private: true},
+		}
+		for name, parsed := range names {
 			if other, ok := seen[name]; ok && other != k {
 				t.Fatalf("%v and %v share %s", k, other, name)
 			}
 			seen[name] = k
-			got, gotKind, _, err := key.ParseFile(name)
-			if err != nil || got != k || gotKind != kind {
-				t.Fatalf("%s reads back as %+v %v, %v; want %+v %v", name, got, gotKind, err, k, kind)
+			if got, err := key.ParseFile(name); err != nil || got != parsed {
+				t.Fatalf("%s reads back as %+v, %v; want %+v", name, got, err, parsed)
 			}
 		}
 		if again, err := key.Parse(k.String()); again != k || err != nil {
@@ -287,31 +291,34 @@ func FuzzKeyToFile(f *testing.F) {
 				t.Fatalf("%+v lies at %q", k, page)
 			}
 		}
-		got, kind, _, err := key.ParseFile(page)
+		got, err := key.ParseFile(page)
 		if errors.Is(err, key.ErrHashed) {
 			return
 		}
-		if err != nil || got != k || kind != key.KindPage {
-			t.Fatalf("%q reads back as %+v %v, %v; want %+v", page, got, kind, err, k)
+		if want := (key.Parsed{Key: k}); err != nil || got != want {
+			t.Fatalf("%q reads back as %+v, %v; want %+v", page, got, err, want)
 		}
 	})
 }
 
 func FuzzFileToKey(f *testing.F) {
-	for _, s := range []string{"h/.page", "h/a.page.tmp", "h/a.page@/json.gz", "h/%/x.page", "h/a?b.page", "h/%2E.page"} {
+	for _, s := range []string{"h/.page", "h/a.page.tmp", "h/a.page@/json.gz", "h/%/x.page", "h/a?b.page", "h/%2E.page", "h/a.page!", "h/a.page!.gz", "h/a.page@/json!.stale"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		k, kind, twin, err := key.ParseFile(name)
+		got, err := key.ParseFile(name)
 		if err != nil {
 			return
 		}
-		file := k.File()
+		page := got.Key.File().Page()
+		if got.Private {
+			page = got.Key.File().Private()
+		}
 		want := map[key.Kind]string{
-			key.KindPage: file.Page(), key.KindClaim: file.Claim(), key.KindStale: file.Page() + key.StaleSuffix, key.KindTwin: file.Page() + twin,
-		}[kind]
+			key.KindPage: page, key.KindClaim: got.Key.File().Claim(), key.KindStale: page + key.StaleSuffix, key.KindTwin: page + got.Twin,
+		}[got.Kind]
 		if want != name {
-			t.Fatalf("%q reads as %+v %v, which lies at %q", name, k, kind, want)
+			t.Fatalf("%q reads as %+v, which lies at %q", name, got, want)
 		}
 	})
 }

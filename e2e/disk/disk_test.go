@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -108,6 +109,48 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("check: %+v, %v", r.Problems, err)
 			}
 		})
+	}
+}
+
+// TestDiskFullOfOurOwnTrash: what fills the disk is our own trash. Dropping everything works, and the cache recovers by
+// itself.
+func TestDiskFullOfOurOwnTrash(t *testing.T) {
+	dir := t.TempDir()
+	run(t, "mount", "-t", "tmpfs", "-o", "size=3m,nr_inodes=30000", "tmpfs", dir)
+	t.Cleanup(func() { run(t, "umount", "-l", dir) })
+	s, err := cache.Open(t.Context(), cache.Options{
+		Dir: dir, Live: filepath.Join(dir, "live"), MinFree: 1, SweepInterval: -1, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Unfence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		if fill(t.Context(), s, fmt.Sprintf("h/%d", i), strings.Repeat("x", 4000)) != nil {
+			break
+		}
+	}
+	for range 3 {
+		if _, err := s.Invalidate(t.Context(), cache.Selection{All: true}); err != nil {
+			t.Errorf("drop everything: %v", err)
+		}
+		if got := read(t, s, "h/0"); got != "" {
+			t.Error("a page survived")
+		}
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err = fill(t.Context(), s, "h/a", "new"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("nothing can be stored any more: %v", err)
+		}
+	}
+	if got := read(t, s, "h/a"); got != "new" {
+		t.Errorf("served %q", got)
 	}
 }
 

@@ -67,12 +67,17 @@ func (db *DB) Done(ctx context.Context, seq int64) error {
 	})
 }
 
-// Intents returns the invalidations that were recorded before a time and not carried out: their owners died, or are
-// slow. Doing one again is harmless.
-func (db *DB) Intents(ctx context.Context, before time.Time) (open []Invalidation, err error) {
+// Intents returns the invalidations that were recorded longer than age ago, or in the future of this clock, and not
+// carried out: their owners died, or are slow. Doing one again is harmless. Negative: all of them.
+func (db *DB) Intents(ctx context.Context, age time.Duration) (open []Invalidation, err error) {
+	now := time.Now()
 	err = db.read(ctx, "read open intents", func(c *sqlite.Conn) error {
-		return run(c, `SELECT `+invalidationColumns+` FROM invalidation WHERE done = 0 AND at < ? ORDER BY seq`,
-			func(s *sqlite.Stmt) { s.BindInt64(1, before.UnixNano()) },
+		return run(c, `SELECT `+invalidationColumns+` FROM invalidation WHERE done = 0 AND (at < ? OR at > ? OR ?) ORDER BY seq`,
+			func(s *sqlite.Stmt) {
+				s.BindInt64(1, now.Add(-age).UnixNano())
+				s.BindInt64(2, now.UnixNano())
+				s.BindBool(3, age < 0)
+			},
 			func(s *sqlite.Stmt) error {
 				open = append(open, scanInvalidation(s))
 				return nil

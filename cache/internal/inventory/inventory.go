@@ -14,16 +14,15 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// Version is that of the schema; it is part of the folder format.
+// Version is that of the schema. An inventory of another one is not opened.
 const Version = 1
 
 const schema = `
 CREATE TABLE publication(
 	id       INTEGER PRIMARY KEY, -- order of publication; from total.next, never used twice
-	file     TEXT    NOT NULL, -- of the page, relative to its tree
-	claim    TEXT    NOT NULL, -- of its claim, relative to pages/
+	file     TEXT    NOT NULL, -- of the page, relative to pages/
+	claim    TEXT    NOT NULL, -- of its claim, likewise
 	key      TEXT    NOT NULL,
-	tree     INTEGER NOT NULL, -- 0 pages, 1 private
 	ino      INTEGER NOT NULL, -- with sec and nsec, the identity of this publication
 	sec      INTEGER NOT NULL,
 	nsec     INTEGER NOT NULL,

@@ -18,7 +18,6 @@ type Identity struct {
 type Row struct {
 	ID                              int64
 	File, Claim, Key                string
-	Tree                            int
 	Identity                        Identity
 	Size                            int64
 	Digest                          [32]byte
@@ -32,23 +31,22 @@ type Row struct {
 	Visited                         bool
 }
 
-const columns = `id, file, claim, key, tree, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, graced, grace, twins, hits, visited`
+const columns = `id, file, claim, key, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, graced, grace, twins, hits, visited`
 
 func scan(s *sqlite.Stmt) (r Row) {
 	r.ID = s.ColumnInt64(0)
 	r.File, r.Claim, r.Key = s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)
-	r.Tree = s.ColumnInt(4)
-	r.Identity = Identity{uint64(s.ColumnInt64(5)), s.ColumnInt64(6), s.ColumnInt64(7)}
-	r.Size = s.ColumnInt64(8)
-	s.ColumnBytes(9, r.Digest[:])
-	r.Status = s.ColumnInt(10)
-	r.Header = s.ColumnText(11)
-	r.Tags = split(s.ColumnText(12))
-	r.Position = s.ColumnText(13)
-	r.Created, r.Expires, r.Graced, r.Grace = s.ColumnInt64(14), s.ColumnInt64(15), s.ColumnInt64(16), s.ColumnInt64(17)
-	r.Twins = s.ColumnInt(18)
-	r.Hits = s.ColumnInt64(19)
-	r.Visited = s.ColumnInt(20) != 0
+	r.Identity = Identity{uint64(s.ColumnInt64(4)), s.ColumnInt64(5), s.ColumnInt64(6)}
+	r.Size = s.ColumnInt64(7)
+	s.ColumnBytes(8, r.Digest[:])
+	r.Status = s.ColumnInt(9)
+	r.Header = s.ColumnText(10)
+	r.Tags = split(s.ColumnText(11))
+	r.Position = s.ColumnText(12)
+	r.Created, r.Expires, r.Graced, r.Grace = s.ColumnInt64(13), s.ColumnInt64(14), s.ColumnInt64(15), s.ColumnInt64(16)
+	r.Twins = s.ColumnInt(17)
+	r.Hits = s.ColumnInt64(18)
+	r.Visited = s.ColumnInt(19) != 0
 	return r
 }
 
@@ -80,52 +78,51 @@ func (db *DB) Counter(ctx context.Context) (int64, error) {
 	}
 }
 
-// Earlier says, by tree, what earlier publications of the same file may have left there.
+// Earlier is what an earlier publication of the same key may have left.
 type Earlier struct {
-	Any                  bool // there are rows of some
-	Pages, Twins, Graced [2]bool
+	File          string
+	Twins, Graced bool
 }
 
 // Publish stores a row, unless an invalidation newer than noted concerns the page; then it reports false. Which
 // ones concern it is the caller's to say. Both happen in one transaction: either the fill sees the invalidation, or
 // the invalidation sees the row. The row is committed before the page gets its name.
 //
-// It also tells what earlier publications of the file may have left. That is complete: a twin or a graced page is
-// noted before it gets its name, and a row is deleted only when they are gone.
-func (db *DB) Publish(ctx context.Context, r *Row, noted int64, concerns func(*Invalidation) bool) (earlier Earlier, ok bool, err error) {
+// It also tells what earlier publications, of this file or of sibling (the key's other form), may have left. That is
+// complete: a twin or a graced page is noted before it gets its name, and a row is deleted only when they are gone.
+func (db *DB) Publish(ctx context.Context, r *Row, sibling string, noted int64, concerns func(*Invalidation) bool) (earlier []Earlier, ok bool, err error) {
 	err = db.write(ctx, "store a publication", func(c *sqlite.Conn) error {
 		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
 			return err
 		}
-		if err := run(c, `SELECT tree, twins, graced FROM publication WHERE file = ?`,
-			func(s *sqlite.Stmt) { s.BindText(1, r.File) },
+		if err := run(c, `SELECT file, twins, graced FROM publication WHERE file IN (?, ?)`,
+			func(s *sqlite.Stmt) {
+				s.BindText(1, r.File)
+				s.BindText(2, sibling)
+			},
 			func(s *sqlite.Stmt) error {
-				tree := s.ColumnInt(0) & 1
-				earlier.Any, earlier.Pages[tree] = true, true
-				earlier.Twins[tree] = earlier.Twins[tree] || s.ColumnInt(1) != 0
-				earlier.Graced[tree] = earlier.Graced[tree] || s.ColumnInt64(2) != 0
+				earlier = append(earlier, Earlier{s.ColumnText(0), s.ColumnInt(1) != 0, s.ColumnInt64(2) != 0})
 				return nil
 			}); err != nil {
 			return err
 		}
-		if err := run(c, `INSERT INTO publication(id, file, claim, key, tree, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, grace)
-			VALUES((SELECT next FROM total), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, func(s *sqlite.Stmt) {
+		if err := run(c, `INSERT INTO publication(id, file, claim, key, ino, sec, nsec, size, digest, status, header, tags, position, created, expires, grace)
+			VALUES((SELECT next FROM total), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, func(s *sqlite.Stmt) {
 			s.BindText(1, r.File)
 			s.BindText(2, r.Claim)
 			s.BindText(3, r.Key)
-			s.BindInt64(4, int64(r.Tree))
-			s.BindInt64(5, int64(r.Identity.Ino))
-			s.BindInt64(6, r.Identity.Sec)
-			s.BindInt64(7, r.Identity.Nsec)
-			s.BindInt64(8, r.Size)
-			s.BindBytes(9, r.Digest[:])
-			s.BindInt64(10, int64(r.Status))
-			s.BindText(11, r.Header)
-			s.BindText(12, strings.Join(r.Tags, "\n"))
-			s.BindText(13, r.Position)
-			s.BindInt64(14, r.Created)
-			s.BindInt64(15, r.Expires)
-			s.BindInt64(16, r.Grace)
+			s.BindInt64(4, int64(r.Identity.Ino))
+			s.BindInt64(5, r.Identity.Sec)
+			s.BindInt64(6, r.Identity.Nsec)
+			s.BindInt64(7, r.Size)
+			s.BindBytes(8, r.Digest[:])
+			s.BindInt64(9, int64(r.Status))
+			s.BindText(10, r.Header)
+			s.BindText(11, strings.Join(r.Tags, "\n"))
+			s.BindText(12, r.Position)
+			s.BindInt64(13, r.Created)
+			s.BindInt64(14, r.Expires)
+			s.BindInt64(15, r.Grace)
 		}, nil); err != nil {
 			return err
 		}
@@ -161,10 +158,18 @@ func undisturbed(c *sqlite.Conn, noted int64, concerns func(*Invalidation) bool)
 	return ok, err
 }
 
-// AddTwin notes that a publication has a twin, under the same decision as Publish, before the twin gets its name.
+// AddTwin notes that a publication has a twin, before the twin gets its name. The decision is that of Publish, and an
+// invalidation still being carried out counts as well: it may have read the row before the twin was noted.
 func (db *DB) AddTwin(ctx context.Context, id int64, bit int, noted int64, concerns func(*Invalidation) bool) (ok bool, err error) {
 	err = db.write(ctx, "note a twin", func(c *sqlite.Conn) error {
 		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
+			return err
+		}
+		if err := run(c, `SELECT `+invalidationColumns+` FROM invalidation WHERE done = 0`, nil, func(s *sqlite.Stmt) error {
+			i := scanInvalidation(s)
+			ok = ok && !concerns(&i)
+			return nil
+		}); err != nil || !ok {
 			return err
 		}
 		err := run(c, `UPDATE publication SET twins = twins | ? WHERE id = ?`, func(s *sqlite.Stmt) {
@@ -178,12 +183,12 @@ func (db *DB) AddTwin(ctx context.Context, id int64, bit int, noted int64, conce
 }
 
 // Find returns the publication that a file found on disk is.
-func (db *DB) Find(ctx context.Context, file string, tree int, identity Identity) (r Row, ok bool, err error) {
+func (db *DB) Find(ctx context.Context, file string, identity Identity) (r Row, ok bool, err error) {
 	err = db.read(ctx, "find a publication", func(c *sqlite.Conn) error {
 		return run(c, `SELECT `+columns+` FROM publication WHERE file = ?`,
 			func(s *sqlite.Stmt) { s.BindText(1, file) },
 			func(s *sqlite.Stmt) error {
-				if got := scan(s); got.Identity == identity && got.Tree == tree {
+				if got := scan(s); got.Identity == identity {
 					r, ok = got, true
 				}
 				return nil

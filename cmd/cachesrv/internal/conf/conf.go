@@ -90,7 +90,7 @@ func (c Config) Validate() error {
 		bad("listen", "%w", err)
 	}
 	for _, h := range c.Hosts {
-		if _, err := key.Host(h, false); err != nil {
+		if _, err := key.Host(h); err != nil {
 			bad("hosts", "%w", err)
 		}
 	}

@@ -142,7 +142,7 @@ func serveAll(ctx context.Context, servers []server) error {
 // listener from this machine.
 func siteHosts(addr *net.TCPAddr, names []string) (hosts []string, here string) {
 	add := func(name string) {
-		if host, err := key.Host(name, false); err == nil && !slices.Contains(hosts, host) {
+		if host, err := key.Host(name); err == nil && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
 	}

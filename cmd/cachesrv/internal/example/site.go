@@ -103,7 +103,7 @@ func apply(r rules.Rule, o *middleware.Options) {
 
 // match returns the index of the rule for a request, or -1: also for one without a key, which is not cached anyway.
 func match(set *rules.Set, r *http.Request) int {
-	host, err := key.Host(r.Host, r.TLS != nil)
+	host, err := key.Host(r.Host)
 	if err != nil {
 		return -1
 	}
@@ -118,7 +118,7 @@ func match(set *rules.Set, r *http.Request) int {
 func onlyHosts(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		host, err := key.Host(r.Host, r.TLS != nil)
+		host, err := key.Host(r.Host)
 		if err != nil {
 			http.Error(w, "cachesrv: "+err.Error(), http.StatusBadRequest)
 			return

@@ -89,7 +89,7 @@ func compile(r Rule) (m matcher, err error) {
 	}
 	if r.Host != "" {
 		probe := strings.ReplaceAll(r.Host, "*", "x") // a pattern is valid when a name it matches is
-		if _, err := key.Host(probe, false); err != nil {
+		if _, err := key.Host(probe); err != nil {
 			return m, fmt.Errorf("host %q: not a host name, nor one with \"*\" in it", r.Host)
 		}
 		name := strings.TrimSuffix(strings.ToLower(r.Host), ".")
