@@ -252,7 +252,7 @@ func (f *Fill) check(m Meta) (header string, err error) {
 // MaxTag bounds a tag, in bytes.
 const MaxTag = 512
 
-// CheckTag reports what is wrong with a tag: it is 1 to MaxTag bytes of printable text without spaces at its ends.
+// CheckTag reports what is wrong with a tag: it is 1 to MaxTag bytes without spaces and control characters.
 func CheckTag(tag string) error {
 	if tag == "" || len(tag) > MaxTag {
 		return fmt.Errorf("tag %.60q: %w: a tag has 1 to %d bytes", tag, key.ErrInvalid, MaxTag)

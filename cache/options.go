@@ -34,7 +34,8 @@ type Options struct {
 	MaxHeader int
 	// ClaimTimeout bounds the life of a claim: a fill older than that is not published. Default 60 s.
 	ClaimTimeout time.Duration
-	// InventoryTimeout is how long an invalidation waits for the inventory before it drops everything. Default 1 s.
+	// InventoryTimeout is how long a call waits for others of this process, and then again for other processes, to
+	// let go of the inventory; an invalidation that waited in vain drops everything. Default 1 s.
 	InventoryTimeout time.Duration
 	// SweepInterval is the time between background sweeps for orphaned claims and rows. Default 10 min;
 	// negative: never.

@@ -76,7 +76,11 @@ func publish(f *cache.Fill, body string, tags ...string) error {
 // fill stores a page.
 func fill(t testing.TB, s *cache.Store, k, body string, tags ...string) {
 	t.Helper()
-	if err := publish(claim(t, s, k), body, tags...); err != nil {
+	f, err := s.Claim(t.Context(), mustKey(t, k))
+	if err == nil {
+		err = publish(f, body, tags...)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

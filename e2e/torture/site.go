@@ -15,7 +15,7 @@ type Site struct {
 	Host  string // what readers send as Host
 	Pages int    // pages are numbered from 0
 	Size  int    // bytes of a body, the same for every version, so that a length never tells
-	// Extra gives every odd page a header of its own that names its version. Such pages lie in private/, where other
+	// Extra gives every odd page a header of its own that names its version. Such pages are private ones, which other
 	// servers don't read; plain folders have none.
 	Extra bool
 }

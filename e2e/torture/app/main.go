@@ -122,8 +122,8 @@ func serve(ctx context.Context, address string, h http.Handler, stdout io.Writer
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		return errors.Join(err, server.Close())
+	if server.Shutdown(grace) != nil { // it waits 5 s for connections on which nothing was ever sent
+		return server.Close()
 	}
 	return nil
 }
