@@ -163,6 +163,9 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
 	if age := time.Since(c.taken); age > s.o.ClaimTimeout {
 		return nil, fmt.Errorf("%w: the render took %s, claims live %s", ErrInvalidated, age.Round(time.Millisecond), s.o.ClaimTimeout)
 	}

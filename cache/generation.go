@@ -24,13 +24,15 @@ type generation struct {
 	pages *sys.Dir
 	inv   *inventory.DB
 	refs  atomic.Int64  // one is the store's
-	ended chan struct{} // closed when the last reference was given back
+	calls *atomic.Int64 // of the store: references to all its generations
 }
 
 func (g *generation) acquire() bool {
+	g.calls.Add(1) // first, so that it is never zero while anyone holds one
 	for {
 		n := g.refs.Load()
 		if n == 0 {
+			g.calls.Add(-1)
 			return false
 		}
 		if g.refs.CompareAndSwap(n, n+1) {
@@ -44,8 +46,8 @@ func (g *generation) drop() {
 	if g.refs.Add(-1) == 0 {
 		_ = g.inv.Close()
 		_ = g.pages.Close()
-		close(g.ended)
 	}
+	g.calls.Add(-1)
 }
 
 // current returns the generation that DIR/cache/current names at this moment, opening it if another process has
@@ -144,7 +146,7 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 	if !strings.HasPrefix(name, "gen-") || strings.Contains(name, "/") {
 		return nil, fmt.Errorf("current names %q, which is no generation", name)
 	}
-	g := &generation{name: name, ended: make(chan struct{})}
+	g := &generation{name: name, calls: &s.calls}
 	g.refs.Store(1)
 	var err error
 	if g.pages, err = s.at.Open(name + "/pages"); err != nil {
@@ -156,6 +158,7 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 		return nil, err
 	}
 	g.inv = inv
+	g.calls.Add(1)
 	return g, nil
 }
 

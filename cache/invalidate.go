@@ -190,42 +190,43 @@ func (r *reaper) rows(ctx context.Context, sel inventory.Select) error {
 // The claim comes first, even though the fill's own look at the inventory has decided: its row may be committed and
 // its page not yet linked.
 func (r *reaper) row(row *inventory.Row) error {
-	unlock, err := r.s.guard(row.Claim)
+	folder, name, unlock, err := r.seize(row)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := r.unlinkClaim(row.Claim); err != nil {
-		return err
+	if folder == nil {
+		return nil
 	}
-	dir, name := splitLast(row.File)
-	folder, err := r.folder(dir)
-	if err != nil || folder == nil {
+	if err := r.unlink(folder, name, &r.dropped.Pages); err != nil {
 		return err
-	}
-	found, err := folder.Unlink(name)
-	if err != nil {
-		return err
-	}
-	if found {
-		r.dropped.Pages++
 	}
 	for i, e := range encodings {
-		if row.Twins&(1<<i) != 0 {
-			found, err := folder.Unlink(name + e.suffix)
-			if err != nil {
+		// A soft purge by key records no intent that would keep twins from being made since the row was read.
+		if r.soft || row.Twins&(1<<i) != 0 {
+			if err := r.unlink(folder, name+e.suffix, &r.dropped.Twins); err != nil {
 				return err
-			}
-			if found {
-				r.dropped.Twins++
 			}
 		}
 	}
-	found, err = folder.Unlink(name + key.StaleSuffix)
-	if found {
-		r.dropped.Graced++
+	return r.unlink(folder, name+key.StaleSuffix, &r.dropped.Graced)
+}
+
+// seize takes the claim of a row's page away, so that the row can't be published any more, and opens the page's folder;
+// nil if there is none.
+func (r *reaper) seize(row *inventory.Row) (folder *sys.Dir, name string, unlock func(), err error) {
+	if unlock, err = r.s.guard(row.Claim); err != nil {
+		return nil, "", nil, err
 	}
-	return err
+	if err = r.unlinkClaim(row.Claim); err == nil {
+		var dir string
+		dir, name = splitLast(row.File)
+		folder, err = r.folder(dir)
+	}
+	if err != nil {
+		unlock()
+	}
+	return folder, name, unlock, err
 }
 
 // grace turns one publication into a graced page.
@@ -235,18 +236,13 @@ func (r *reaper) grace(ctx context.Context, row *inventory.Row) error {
 	if err := r.g.inv.SetGraced(ctx, time.Now().UnixNano(), []int64{row.ID}); err != nil {
 		return err
 	}
-	unlock, err := r.s.guard(row.Claim)
+	folder, name, unlock, err := r.seize(row)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := r.unlinkClaim(row.Claim); err != nil {
-		return err
-	}
-	dir, name := splitLast(row.File)
-	folder, err := r.folder(dir)
-	if err != nil || folder == nil {
-		return err
+	if folder == nil {
+		return nil
 	}
 	st, err := folder.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && identityOf(st) != row.Identity {
@@ -272,22 +268,15 @@ func (r *reaper) unlinkClaim(path string) error {
 		return err
 	}
 	fault.Point(fault.DropClaim)
-	found, err := folder.Unlink(name)
-	if found {
-		r.dropped.Claims++
-	}
+	err = r.unlink(folder, name, &r.dropped.Claims)
 	fault.Point(fault.DropPage)
 	return err
 }
 
 func (r *reaper) twins(folder *sys.Dir, name string) error {
 	for _, suffix := range key.TwinSuffixes() {
-		found, err := folder.Unlink(name + suffix)
-		if err != nil {
+		if err := r.unlink(folder, name+suffix, &r.dropped.Twins); err != nil {
 			return err
-		}
-		if found {
-			r.dropped.Twins++
 		}
 	}
 	return nil

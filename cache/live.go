@@ -90,6 +90,9 @@ func (s *Store) Unfence(ctx context.Context) error {
 		return fmt.Errorf("unfence: %w", err)
 	}
 	defer unlock()
+	if s.closed.Load() { // the link must not come back after Close has taken it away
+		return fmt.Errorf("unfence: %w", ErrClosed)
+	}
 	s.servingLock.Lock()
 	if s.serving == nil {
 		l := flock.New(s.path("serving"))
@@ -146,11 +149,11 @@ func (s *Store) LiftFence(ctx context.Context) error {
 		return fmt.Errorf("lift fence: %w", err)
 	}
 	defer unlock()
-	if drop, err := s.exists("drop"); err != nil || drop {
-		if err == nil {
-			err = s.dropAll(ctx)
-		}
-		if err != nil {
+	if s.closed.Load() {
+		return fmt.Errorf("lift fence: %w", ErrClosed)
+	}
+	if s.mustDrop() {
+		if err := s.dropAll(ctx); err != nil {
 			return fmt.Errorf("lift fence: an invalidation failed behind it, and everything can't be dropped either: %w", err)
 		}
 	}
@@ -183,8 +186,22 @@ func (s *Store) LiftFence(ctx context.Context) error {
 	return nil
 }
 
-// dropAll retires the generation, for an invalidation that could not, and takes the mark of that away.
+// mustDrop reports whether an invalidation has failed so that everything is to be dropped before anyone reads again.
+func (s *Store) mustDrop() bool {
+	for _, mark := range []string{"drop", "dropping"} {
+		if there, err := s.exists(mark); err != nil || there {
+			return true
+		}
+	}
+	return false
+}
+
+// dropAll retires the generation, for an invalidation that could not, and takes the mark of that away. Another one that
+// fails meanwhile makes a mark of its own.
 func (s *Store) dropAll(ctx context.Context) error {
+	if _, err := s.at.Rename("drop", s.at, "dropping"); err != nil {
+		return err
+	}
 	g, err := s.current(ctx)
 	if err != nil {
 		return err
@@ -193,20 +210,22 @@ func (s *Store) dropAll(ctx context.Context) error {
 	if err := s.retireGeneration(ctx, g, "an invalidation had failed", false); err != nil {
 		return err
 	}
-	_, err = s.at.Unlink("drop")
+	_, err = s.at.Unlink("dropping")
 	return err
 }
 
 // FencedBy returns why the folder is fenced, if it is. Unknown counts as fenced.
 func (s *Store) FencedBy() (reason string, fenced bool) {
 	b, err := os.ReadFile(s.path("fenced"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", false
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return strings.TrimSpace(string(b)), true
+	case !errors.Is(err, fs.ErrNotExist):
 		return err.Error(), true
+	case s.mustDrop():
+		return "an invalidation failed; mend its cause, then run: cachesrv fence off (it drops everything first)", true
 	}
-	return strings.TrimSpace(string(b)), true
+	return "", false
 }
 
 // failClosed drops so much that no reader can get what an invalidation could not drop or record: the generation, or,

@@ -27,7 +27,7 @@ import (
 //	boot     the boot during which the folder was last opened (durable)
 //	clean    written by the last process to close (durable); removed by the next one to open
 //	fenced   why an operator, or a failure, fenced the folder (durable)
-//	drop     an invalidation failed behind that fence: everything is to be dropped before it is lifted (durable)
+//	drop, dropping  an invalidation failed: everything is to be dropped before anyone reads again (durable)
 //	current  link to the generation
 //	live     link to current, where no better place for it was found
 //	trash/   what was dropped, waiting to be removed
@@ -248,12 +248,12 @@ func (s *Store) recover(ctx context.Context) error {
 			boot = s.uniqueName("unknown") // equals no other
 		}
 	}
-	if drop, err := s.exists("drop"); err != nil || drop {
-		if err == nil {
-			err = s.retireAll()
-		}
-		if err == nil {
-			_, err = s.at.Unlink("drop")
+	if s.mustDrop() {
+		err := s.retireAll()
+		for _, mark := range []string{"drop", "dropping"} {
+			if err == nil {
+				_, err = s.at.Unlink(mark)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("drop what an invalidation could not: %w", err)
@@ -319,21 +319,21 @@ func (s *Store) leave() error {
 // closeTimeout bounds Close's wait for calls under way.
 const closeTimeout = 10 * time.Second
 
-// drain gives the generation up and waits until nobody uses it any more. From here on current fails with ErrClosed.
+// drain gives the generation up and waits until no call uses this one or an earlier one any more. From here on current
+// fails with ErrClosed.
 func (s *Store) drain() bool {
 	s.retire.Lock()
 	g := s.gen.Swap(nil)
 	s.retire.Unlock()
-	if g == nil {
-		return true
+	if g != nil {
+		g.drop()
 	}
-	g.drop()
-	select {
-	case <-g.ended:
-		return true
-	case <-time.After(closeTimeout):
-		return false
+	for end := time.Now().Add(closeTimeout); s.calls.Load() > 0; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
 	}
+	return true
 }
 
 // writeDurable replaces a small file of ours so that it survives a power cut: renameio syncs the file, we the folder.

@@ -546,6 +546,125 @@ func TestWriteAfterPublish(t *testing.T) {
 	}
 }
 
+// A fence is lifted while an invalidation fails behind it: what that could not drop is not served.
+func TestLiftWhileAnInvalidationFails(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	fillPage(t, s, "h/a", "old", Meta{})
+	if err := s.Fence(t.Context(), "by hand"); err != nil {
+		t.Fatal(err)
+	}
+	// As failClosed does, after LiftFence has looked for the mark; and then LiftFence takes away the fence of both.
+	if err := s.writeDurable("drop", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.at.Unlink("fenced"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Unfence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(s, "h/a"); got != "" {
+		t.Errorf("served %q behind the mark", got)
+	}
+	if err := s.LiftFence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(s, "h/a"); got != "" {
+		t.Errorf("served %q, which should have been dropped", got)
+	}
+	fillPage(t, s, "h/a", "new", Meta{})
+	if got := served(s, "h/a"); got != "new" {
+		t.Errorf("served %q", got)
+	}
+}
+
+// An Unfence that comes after Close must not bring the link back: nobody would invalidate for those who read through it.
+func TestUnfenceAfterClose(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	fillPage(t, s, "h/a", "old", Meta{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Unfence(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("unfence: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "live")); err == nil {
+		t.Error("the link is there")
+	}
+}
+
+// A call still uses the generation before the last one: Close waits for it as well.
+func TestCloseWaitsForEarlierGenerations(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	f, err := s.Claim(t.Context(), keyOf("h/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Invalidate(t.Context(), Selection{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	select {
+	case <-closed:
+		t.Error("Close did not wait")
+	case <-time.After(50 * time.Millisecond):
+	}
+	f.Close()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// A twin is made between a soft purge's reading of the rows and its unlinks.
+func TestTwinMadeDuringASoftPurge(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	fillPage(t, s, "h/a", strings.Repeat("x", 5000), Meta{})
+	hit, err := s.Lookup(keyOf("h/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := s.gen.Load()
+	var rows []inventory.Row
+	err = g.inv.Rows(t.Context(), inventory.Select{}, func(r *inventory.Row) error { rows = append(rows, *r); return nil })
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	if err := s.makeTwin(t.Context(), hit.Page, 0); err != nil {
+		t.Fatal(err)
+	}
+	r := &reaper{s: s, g: g, soft: true}
+	defer r.close()
+	if err := r.row(&rows[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.path("current/pages/h/a.page.gz")); err == nil {
+		t.Error("the twin is still there")
+	}
+}
+
+// A twin is left by a bare rm after the sweep has read its page's row.
+func TestTwinLeftByRmIsCollected(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	fillPage(t, s, "h/a", strings.Repeat("x", 5000), Meta{})
+	hit, err := s.Lookup(keyOf("h/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.makeTwin(t.Context(), hit.Page, 0); err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(s.path("current/pages/h/a.page"))
+	g := s.gen.Load()
+	if err := s.collect(t.Context(), g, inventory.Select{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.path("current/pages/h/a.page.gz")); err == nil {
+		t.Error("its row is gone, and the twin is still there")
+	}
+}
+
 func newFill(s *Store, k Key, c *claim) *Fill {
 	return &Fill{s: s, key: k, claim: c, sum: sha256.New()}
 }

@@ -39,6 +39,7 @@ type Store struct {
 	serving     *flock.Flock // held shared while this process may serve
 
 	gen    atomic.Pointer[generation]
+	calls  atomic.Int64 // references to generations, of all of them
 	live   liveLink
 	memory *memory
 	twins  *twinMaker
@@ -105,14 +106,16 @@ func (s *Store) Close() error {
 
 // release frees descriptors and locks; it is the end of Close, and of a failed Open.
 func (s *Store) release() {
-	drained := s.drain()
+	if g := s.gen.Swap(nil); g != nil { // of a failed Open
+		g.drop()
+	}
 	s.live.close()
 	for _, l := range []*flock.Flock{s.serving, s.shared} {
 		if l != nil {
 			_ = l.Close()
 		}
 	}
-	if drained { // else calls under way still use them; closing them could hand these calls other folders
+	if s.calls.Load() == 0 { // else calls under way still use them; closing them could hand these calls other folders
 		_ = s.trash.Close()
 		_ = s.at.Close()
 	}

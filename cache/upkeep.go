@@ -161,7 +161,10 @@ func (u *upkeep) round(ctx context.Context) {
 		return
 	}
 	defer l.Close()
-	u.warn("finish open intents", u.s.redoIntents(ctx, g, intentAge))
+	if ctx.Err() != nil {
+		return
+	}
+	u.warn("finish open intents", u.s.redoIntents(context.WithoutCancel(ctx), g, intentAge)) // a cancel is no failure
 	u.warn("evict", u.s.evict(ctx, g))
 	u.warn("discard left-over generations", u.s.discardOthers(ctx, g))
 	u.warn("empty the trash", u.s.emptyTrash(ctx))
@@ -218,8 +221,8 @@ func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select
 	var gone []int64
 	err := g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
 		dead, err := g.dead(r)
-		if dead && r.Twins != 0 {
-			err = g.unlinkTwinsOf(r) // a bare rm left them; when the row is gone, nothing tells of them any more
+		if dead { // a bare rm left its twins; when the row is gone, nothing tells of them any more
+			err = g.unlinkTwinsOf(r) // whatever r says: one may have been made since it was read
 		}
 		if dead && err == nil {
 			gone = append(gone, r.ID)
@@ -362,6 +365,9 @@ func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
 		if err := r.row(row); err != nil {
 			return false, err
 		}
+	}
+	if _, err := g.pages.Stat(row.Claim); err == nil {
+		return false, nil // a twin may just be coming, or its maker have died: the row is needed to find it
 	}
 	dir, _ := splitLast(row.File)
 	g.removeEmpty(dir)

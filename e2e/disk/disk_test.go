@@ -45,19 +45,7 @@ func TestFullDisk(t *testing.T) {
 		"inodes": "size=64m,nr_inodes=10400",
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			run(t, "mount", "-t", "tmpfs", "-o", options, "tmpfs", dir)
-			t.Cleanup(func() { run(t, "umount", "-l", dir) })
-			s, err := cache.Open(t.Context(), cache.Options{
-				Dir: dir, Live: filepath.Join(dir, "live"), MinFree: 1, SweepInterval: -1, Logger: slog.New(slog.DiscardHandler),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer s.Close()
-			if err := s.Unfence(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			s, dir := openSmall(t, options)
 			body := strings.Repeat("x", 20_000)
 			if err := fill(t.Context(), s, "h/a", body); err != nil {
 				t.Fatal(err)
@@ -115,19 +103,7 @@ func TestFullDisk(t *testing.T) {
 // TestDiskFullOfOurOwnTrash: what fills the disk is our own trash. Dropping everything works, and the cache recovers by
 // itself.
 func TestDiskFullOfOurOwnTrash(t *testing.T) {
-	dir := t.TempDir()
-	run(t, "mount", "-t", "tmpfs", "-o", "size=3m,nr_inodes=30000", "tmpfs", dir)
-	t.Cleanup(func() { run(t, "umount", "-l", dir) })
-	s, err := cache.Open(t.Context(), cache.Options{
-		Dir: dir, Live: filepath.Join(dir, "live"), MinFree: 1, SweepInterval: -1, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Unfence(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s, _ := openSmall(t, "size=3m,nr_inodes=30000")
 	for i := range 2000 {
 		if fill(t.Context(), s, fmt.Sprintf("h/%d", i), strings.Repeat("x", 4000)) != nil {
 			break
@@ -142,7 +118,8 @@ func TestDiskFullOfOurOwnTrash(t *testing.T) {
 		}
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if err = fill(t.Context(), s, "h/a", "new"); err == nil {
+		err := fill(t.Context(), s, "h/a", "new")
+		if err == nil {
 			break
 		}
 		if time.Now().After(end) {
@@ -152,6 +129,25 @@ func TestDiskFullOfOurOwnTrash(t *testing.T) {
 	if got := read(t, s, "h/a"); got != "new" {
 		t.Errorf("served %q", got)
 	}
+}
+
+// openSmall opens a store on a tmpfs of its own, with these mount options.
+func openSmall(t *testing.T, options string) (s *cache.Store, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	run(t, "mount", "-t", "tmpfs", "-o", options, "tmpfs", dir)
+	t.Cleanup(func() { run(t, "umount", "-l", dir) })
+	s, err := cache.Open(t.Context(), cache.Options{
+		Dir: dir, Live: filepath.Join(dir, "live"), MinFree: 1, SweepInterval: -1, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if err := s.Unfence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
 }
 
 // stuff writes files until not one more can be made.
