@@ -167,7 +167,7 @@ func greet(w io.Writer, base string, c conf.Config) error {
 	_, err := fmt.Fprintf(w, `cachesrv example: %[1]s/   pages: %[2]s/cache   stop: Ctrl-C
 
 Try:
-  curl -si %[1]s/ | grep -i cache-status       # first a fill, then hits
+  curl -si %[1]s/ | grep -i ^cache-status       # first a fill, then hits
   curl -d text='Buy milk' %[1]s/notes          # the commit drops the list
   curl -X PUT -d text='Buy tea' %[1]s/notes/1  # and here the note, too
   cachesrv ls --dir %[2]s
