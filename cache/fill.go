@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -299,6 +300,21 @@ func (s *Store) identify(c *claim, row *inventory.Row) error {
 	}
 	row.Identity = inventory.Identity{Ino: st.Ino, Sec: sec, Nsec: nsec}
 	return nil
+}
+
+// nextStamp returns nanoseconds below a second that this store has not used lately, and another process hardly has.
+func (s *Store) nextStamp() int64 {
+	const stamps = 1_000_000_000 / stampUnit
+	for {
+		old := s.stamp.Load()
+		next := old + 1
+		if old == 0 {
+			next = rand.Uint64N(stamps) + 1
+		}
+		if s.stamp.CompareAndSwap(old, next) {
+			return int64(next%stamps) * stampUnit
+		}
+	}
 }
 
 // digestSeconds folds a digest into 31 bits; 0 and 1 are avoided, as programs take them for "no time".

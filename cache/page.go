@@ -11,13 +11,6 @@ import (
 // Key is key.Key, for convenience.
 type Key = key.Key
 
-// Position says how much of the change history a source contains, in the text form of the source. The zero
-// Position is that of a primary read after the claim: it contains everything.
-type Position string
-
-// Primary is the position of a source that is the primary itself.
-const Primary Position = ""
-
 // Meta is what a fill knows of its page when the render has ended.
 type Meta struct {
 	Status int         // HTTP status; zero means 200

@@ -2,8 +2,6 @@ package cache
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 )
 
@@ -49,61 +47,4 @@ func (s *Store) Stats() Stats {
 		}
 	}
 	return st
-}
-
-// SourcePosition returns how much of a source's invalidations has been applied to the pages. It is kept beside them
-// and lost with them; empty: unknown.
-func (s *Store) SourcePosition(ctx context.Context, source string) (Position, error) {
-	g, err := s.current(ctx)
-	if err != nil {
-		return "", fmt.Errorf("position of %s: %w", source, err)
-	}
-	defer g.drop()
-	p, err := g.inv.Source(ctx, source)
-	if err != nil {
-		return "", fmt.Errorf("position of %s: %w", source, err)
-	}
-	return Position(p), nil
-}
-
-// SetSourcePosition stores a source's applied position. Call it after the invalidations it covers.
-func (s *Store) SetSourcePosition(ctx context.Context, source string, p Position) error {
-	g, err := s.current(ctx)
-	if err != nil {
-		return fmt.Errorf("set the position of %s: %w", source, err)
-	}
-	defer g.drop()
-	if err := g.inv.SetSource(ctx, source, string(p)); err != nil {
-		return fmt.Errorf("set the position of %s: %w", source, err)
-	}
-	return nil
-}
-
-// nextStamp returns nanoseconds below a second that this store has not used lately, and another process hardly has.
-func (s *Store) nextStamp() int64 {
-	const stamps = 1_000_000_000 / stampUnit
-	for {
-		old := s.stamp.Load()
-		next := old + 1
-		if old == 0 {
-			next = rand.Uint64N(stamps) + 1
-		}
-		if s.stamp.CompareAndSwap(old, next) {
-			return int64(next%stamps) * stampUnit
-		}
-	}
-}
-
-type snapshotKey struct{}
-
-// MarkSnapshot returns a context that says: a snapshot of the database was taken, by what. A fill begun under it would
-// store what was read before its claim; the middleware sees the mark and stores nothing.
-func MarkSnapshot(ctx context.Context, what string) context.Context {
-	return context.WithValue(ctx, snapshotKey{}, what)
-}
-
-// SnapshotMark returns what took a snapshot above this context, if anything did.
-func SnapshotMark(ctx context.Context) (what string, ok bool) {
-	what, ok = ctx.Value(snapshotKey{}).(string)
-	return what, ok
 }

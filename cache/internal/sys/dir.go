@@ -203,7 +203,6 @@ type Stat struct {
 	Size      int64
 	Links     uint64
 	UID       uint32
-	Ctime     int64 // nanoseconds
 	Mode      uint32
 }
 

@@ -32,7 +32,7 @@ func openBeneath(at int, rel string) (int, error) {
 func fromUnix(st *unix.Stat_t) Stat {
 	return Stat{
 		Dev: st.Dev, Ino: st.Ino, Sec: st.Mtim.Sec, Nsec: st.Mtim.Nsec, Size: st.Size,
-		Links: uint64(st.Nlink), UID: st.Uid, Mode: st.Mode, Ctime: st.Ctim.Nano(),
+		Links: uint64(st.Nlink), UID: st.Uid, Mode: st.Mode,
 	}
 }
 

@@ -15,7 +15,7 @@ func openBeneath(at int, rel string) (int, error) { return openWalk(at, rel) }
 func fromUnix(st *unix.Stat_t) Stat {
 	return Stat{
 		Dev: uint64(st.Dev), Ino: st.Ino, Sec: int64(st.Mtim.Sec), Nsec: int64(st.Mtim.Nsec), Size: st.Size,
-		Links: uint64(st.Nlink), UID: st.Uid, Mode: uint32(st.Mode), Ctime: st.Ctim.Nano(),
+		Links: uint64(st.Nlink), UID: st.Uid, Mode: uint32(st.Mode),
 	}
 }
 
