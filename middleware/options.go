@@ -132,7 +132,7 @@ func New(o Options) (*Cache, error) {
 	if c.o.MaxWait == 0 {
 		c.o.MaxWait = defaultMaxWait
 	}
-	c.serving.CacheControl = o.ClientControl
+	c.serving = static.Options{CacheControl: o.ClientControl, Vary: o.Vary}
 	if o.ClientControl == "" && o.Authorize != nil {
 		c.serving.CacheControl = "private, no-cache"
 	} else if o.ClientControl == "" {
