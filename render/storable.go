@@ -93,7 +93,7 @@ func storable(a answered, o Options, now time.Time) (cache.Meta, *refusal) {
 	}
 	m := cache.Meta{
 		Status: a.status, Header: storedHeader(h), Tags: d.tags,
-		Expires: earlier(d.expires, life), Grace: o.Grace,
+		Expires: earlier(d.expires, life), Grace: o.Grace, Private: o.Private,
 	}
 	if d.graced {
 		m.Grace = d.grace
