@@ -103,7 +103,7 @@ func inspectTarSdist(s *source, n Name, l Limits) ([]byte, error) {
 	}
 	// The zeros at the end, and paths, are unpacked, too: the bound holds for everything that comes out of gzip.
 	bounded := &boundedReader{r: z, size: s.size, l: l}
-	t := tar.NewReader(bounded)
+	t := tar.NewReader(&tarGate{r: bounded})
 	top, tree := sdistTop{n: n}, newTree(l.Entries)
 	var info []byte
 	for {
@@ -121,7 +121,11 @@ func inspectTarSdist(s *source, n Name, l Limits) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := strings.TrimSuffix(h.Name, "/")
+		// Some are packed from ".": with "./" in front of every path, and an entry for that folder.
+		if k == folder && (h.Name == "." || h.Name == "./") {
+			continue
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
 		if err := tree.add(name, k); err != nil {
 			return nil, err
 		}
@@ -135,7 +139,7 @@ func inspectTarSdist(s *source, n Name, l Limits) ([]byte, error) {
 		switch {
 		case h.Typeflag == tar.TypeSymlink:
 			err = checkSymlink(name, h.Linkname)
-		case h.Typeflag == tar.TypeLink && tree.is(h.Linkname) != file:
+		case h.Typeflag == tar.TypeLink && tree.is(strings.TrimPrefix(h.Linkname, "./")) != file:
 			err = invalidf("%s is a hard link to %s, which is no file before it: put the file itself in", quote(name), quote(h.Linkname))
 		case isInfo:
 			if err = tooMuchInfo(h.Size, l); err == nil {
