@@ -537,3 +537,43 @@ func TestAttack09_Folders(t *testing.T) {
 		t.Errorf("stored: %q", keys)
 	}
 }
+
+// TestAttack22To24_Answers: no answer of the index sets a cookie or varies on what is not in its key; and what says that
+// it is not to be kept, isn't.
+func TestAttack22To24_Answers(t *testing.T) {
+	p := start(t, index)
+	f := indextest.Wheel(sample.Dist{Name: "tea", Version: "1.0"})
+	if a, err := p.uploader().Upload(t.Context(), f); err != nil || a.Status != 200 {
+		t.Fatalf("upload: %v, %v", a, err)
+	}
+	kept := 0
+	for _, target := range []string{
+		"/", "/simple/", "/simple/tea/", "/simple/none/", "/simple/Tea/", "/simple/tea", "/project/tea/", "/project/tea/1.0/", "/project/tea/2.0/",
+		"/project/none/", "/user/nobody/", "/search?q=tea", "/search", "/robots.txt", "/favicon.ico", "/nothing", "/legacy/", "/simple/?format=x", "/files/x",
+	} {
+		for _, accept := range []string{"text/html", indextest.JSON, "image/png", "*/*;q=0"} {
+			for range 2 {
+				res, _ := p.get(target, "Accept: "+accept)
+				if c := res.Header["Set-Cookie"]; c != nil {
+					t.Errorf("%s sets %q", target, c)
+				}
+				for name := range strings.SplitSeq(res.Header.Get("Vary"), ",") {
+					if name = strings.TrimSpace(name); name != "" && name != "Accept" && name != "Accept-Encoding" {
+						t.Errorf("%s varies on %s", target, name)
+					}
+				}
+				policy, status := res.Header.Get("Cache-Control"), res.Header.Get("Cache-Status")
+				stored := strings.Contains(status, "stored") || strings.Contains(status, "hit")
+				if policy == "" || stored && policy != "no-cache" {
+					t.Errorf("%s as %s: Cache-Control %q, Cache-Status %q", target, accept, policy, status)
+				}
+				if stored {
+					kept++
+				}
+			}
+		}
+	}
+	if kept == 0 {
+		t.Error("nothing was stored at all")
+	}
+}
