@@ -9,9 +9,9 @@ BENCHTIME  ?= 1s
 DATA       ?= ./data
 
 # What only tests with PostgreSQL and the whole program need lives under the tag e2e; the long runs under soak.
-E2E_PACKAGES := ./e2e/... ./invalidate/... ./render/index/... ./cmd/...
+E2E_PACKAGES := ./e2e/attack ./e2e/disk ./e2e/index/... ./e2e/indextest ./e2e/pgtest ./e2e/torture/... ./invalidate/... ./render/index/... ./cmd/...
 
-.PHONY: help run build unit test e2e soak race fuzz bench lint vuln clean
+.PHONY: help run build unit test e2e soak model fault race fuzz bench lint vuln clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ soak: ## The long forms: 60 s of load per combination, 200 kills, every order of
 	e2e/install.sh
 	$(GO) test -count=1 -timeout 1h -v -run TestEveryInterleaving ./cache -every
 	$(GO) test -tags 'e2e soak' -count=1 -timeout 3h -v $(E2E_PACKAGES)
+
+model: ## Every state of the protocol's model, and its controls (needs spin and gcc; an hour of CPU; MODEL=--short: minutes)
+	docs/model/check.sh $(MODEL)
+
+fault: ## Every schedule of two actors, power cuts on disk images, histories (needs root, xfsprogs, e2fsprogs, PostgreSQL)
+	$(GO) test -tags cachesrv_fault -count=1 -timeout 30m -v ./cache -run 'TestEveryState|TestSleepSets|TestStatesTellAll|TestSearch|TestSurprises|TestLarger|TestTwinOfAMaker'
+	$(GO) test -tags cachesrv_fault -count=1 ./cache/fault
+	$(GO) test -tags e2e -count=1 -timeout 30m -v ./e2e/power ./e2e/linear
 
 race: ## Ten rounds of the concurrent packages under the race detector, on 1, 2 and 4 threads
 	$(GO) test -race -count=10 -cpu 1,2,4 -timeout 60m ./cache/... ./render/... ./middleware/... ./static/... ./invalidate/...
