@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -148,14 +149,14 @@ func (u *upkeep) round(ctx context.Context) {
 		return
 	}
 	defer g.drop()
-	if _, err := u.s.at.Stat(g.name); errors.Is(err, fs.ErrNotExist) {
+	if _, err := u.s.at.Stat(fault.GenerationStat, g.name); errors.Is(err, fs.ErrNotExist) {
 		// Its retirement was cut short before current was taken away.
 		u.warn("finish a retirement", u.s.retireGeneration(ctx, g, "left half retired", false))
 		return
 	}
 	u.flush(ctx)
 	l := flock.New(u.s.path("upkeep")) // one process at a time does the rest
-	if won, err := l.TryLock(); err != nil || !won {
+	if won, err := tryLock(fault.UpkeepLock, l); err != nil || !won {
 		u.warn("lock "+l.Path(), err)
 		_ = l.Close()
 		return
@@ -235,14 +236,14 @@ func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select
 // unlinkTwinsOf removes the twins of a publication that is gone; those beside a newer page have its stamp.
 func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 	dir, name := splitLast(r.File)
-	folder, err := g.pages.Open(dir)
+	folder, err := g.pages.Open(fault.DropFolder, dir)
 	if err != nil {
 		return ignoreGone(err)
 	}
 	defer folder.Close()
 	for _, suffix := range key.TwinSuffixes() {
-		if st, err := folder.Stat(name + suffix); err == nil && st.Nsec == r.Identity.Nsec {
-			if _, err := folder.Unlink(name + suffix); err != nil {
+		if st, err := folder.Stat(fault.StandingStat, name+suffix); err == nil && st.Nsec == r.Identity.Nsec {
+			if _, err := folder.Unlink(fault.TwinDrop, name+suffix); err != nil {
 				return err
 			}
 		}
@@ -253,7 +254,7 @@ func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 // dead reports whether a row's publication can neither be there nor still come. The order matters: without a claim
 // nobody can link this row's page any more; after that, a page that is not there is gone for good.
 func (g *generation) dead(r *inventory.Row) (bool, error) {
-	switch _, err := g.pages.Stat(r.Claim); {
+	switch _, err := g.pages.Stat(fault.RowClaim, r.Claim); {
 	case err == nil:
 		return false, nil // a fill is under way; later
 	case !errors.Is(err, fs.ErrNotExist):
@@ -265,7 +266,7 @@ func (g *generation) dead(r *inventory.Row) (bool, error) {
 
 // emptyTrash removes what was dropped.
 func (s *Store) emptyTrash(ctx context.Context) error {
-	names, err := s.trash.Names(".")
+	names, err := s.trash.Names(fault.TrashRead, ".")
 	if err != nil {
 		return err
 	}
@@ -279,15 +280,15 @@ func (s *Store) emptyTrash(ctx context.Context) error {
 // removeTree removes a file, or a folder and what it holds. A late fill may still publish into it: then the next
 // round removes that.
 func removeTree(ctx context.Context, at *sys.Dir, name string) error {
-	if _, err := at.Unlink(name); err == nil || !isFolder(at, name) {
+	if _, err := at.Unlink(fault.TrashRemove, name); err == nil || !isFolder(at, name) {
 		return err
 	}
-	d, err := at.Open(name)
+	d, err := at.Open(fault.TrashRead, name)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	names, err := d.Names(".")
+	names, err := d.Names(fault.TrashRead, ".")
 	for _, n := range names {
 		if err == nil {
 			err = ctx.Err()
@@ -300,14 +301,14 @@ func removeTree(ctx context.Context, at *sys.Dir, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := at.RemoveDir(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+	if err := at.RemoveDir(fault.TrashRemove, name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
 	return nil
 }
 
 func isFolder(at *sys.Dir, name string) bool {
-	st, err := at.Stat(name)
+	st, err := at.Stat(fault.TrashRead, name)
 	return err == nil && st.IsDir()
 }
 
@@ -319,7 +320,7 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 		if err != nil {
 			return err
 		}
-		free, inodes, err := sys.Free(s.at)
+		free, inodes, err := sys.Free(fault.SpaceRead, s.at)
 		if err != nil {
 			return err
 		}
@@ -355,7 +356,7 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 const minInodes = 10_000
 
 func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
-	if _, err := g.pages.Stat(row.Claim); err == nil {
+	if _, err := g.pages.Stat(fault.RowClaim, row.Claim); err == nil {
 		return false, nil
 	}
 	r := &reaper{s: s, g: g}
@@ -366,7 +367,7 @@ func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
 			return false, err
 		}
 	}
-	if _, err := g.pages.Stat(row.Claim); err == nil {
+	if _, err := g.pages.Stat(fault.RowClaim, row.Claim); err == nil {
 		return false, nil // a twin may just be coming, or its maker have died: the row is needed to find it
 	}
 	dir, _ := splitLast(row.File)
@@ -381,16 +382,16 @@ func (g *generation) removeEmpty(dir string) {
 		parent, name := splitLast(dir)
 		at := g.pages
 		if parent != "" {
-			d, err := at.Open(parent)
+			d, err := at.Open(fault.FolderRemove, parent)
 			if err != nil {
 				return
 			}
-			err = d.RemoveDir(name)
+			err = d.RemoveDir(fault.FolderRemove, name)
 			_ = d.Close()
 			if err != nil {
 				return
 			}
-		} else if at.RemoveDir(name) != nil {
+		} else if at.RemoveDir(fault.FolderRemove, name) != nil {
 			return
 		}
 		dir = parent
@@ -404,7 +405,7 @@ func (s *Store) sweep(ctx context.Context, g *generation) error {
 	}
 	return g.walk(ctx, func(folder *sys.Dir, dir, name string, isDir bool) error {
 		if isDir {
-			_ = folder.RemoveDir(name) // if it is empty
+			_ = folder.RemoveDir(fault.SweepRemove, name) // if it is empty
 		} else if strings.HasSuffix(name, key.Suffix+key.ClaimSuffix) {
 			if gone, err := reclaim(folder, name); err == nil && gone {
 				s.stats.reclaimed.Add(1)
@@ -421,7 +422,7 @@ const sweepPause = 200 * time.Microsecond
 func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name string, isDir bool) error) error {
 	var visit func(folder *sys.Dir, dir string) error
 	visit = func(folder *sys.Dir, dir string) error {
-		names, err := folder.Names(".")
+		names, err := folder.Names(fault.SweepRead, ".")
 		if err != nil {
 			return err
 		}
@@ -429,7 +430,7 @@ func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			st, err := folder.Stat(name)
+			st, err := folder.Stat(fault.SweepStat, name)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -437,7 +438,7 @@ func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name
 				return err
 			}
 			if st.IsDir() {
-				sub, err := folder.Open(name)
+				sub, err := folder.Open(fault.SweepRead, name)
 				if errors.Is(err, fs.ErrNotExist) {
 					continue
 				}
