@@ -9,15 +9,15 @@ BENCHTIME  ?= 1s
 DATA       ?= ./data
 
 # What only tests with PostgreSQL and the whole program need lives under the tag e2e; the long runs under soak.
-E2E_PACKAGES := ./e2e/... ./invalidate/... ./cmd/...
+E2E_PACKAGES := ./e2e/... ./invalidate/... ./render/index/... ./cmd/...
 
 .PHONY: help run build unit test e2e soak race fuzz bench lint vuln clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: build ## Serve the example site on 127.0.0.1:8080, with its pages in ./data
-	exec bin/cachesrv example --listen 127.0.0.1:8080 --dir $(DATA)
+run: build ## Serve a package index with sample projects on 127.0.0.1:8080, kept in ./data
+	exec bin/cachesrv index --demo --listen 127.0.0.1:8080 --dir $(DATA)
 
 build: ## Build bin/cachesrv
 	$(GO) build -trimpath -o bin/cachesrv ./cmd/cachesrv

@@ -15,8 +15,9 @@ var (
 	ErrInvalidated = errors.New("invalidated since the claim")
 	// ErrTooLarge: the page is over Options.PageMax, has too many tags or too large headers; it is not stored.
 	ErrTooLarge = errors.New("too large to store")
-	// ErrNotPlain: the page has a status, a header or an expiry that a plain folder can't hold; it is not stored.
-	ErrNotPlain = errors.New("a plain folder holds only pages of status 200, of type " + PlainContentType + ", without other headers and expiry")
+	// ErrNotPlain: the page has a status, a header or an expiry that a plain folder can't hold, or is not for everybody;
+	// it is not stored.
+	ErrNotPlain = errors.New("a plain folder holds only pages of status 200, of type " + PlainContentType + ", without other headers and expiry, that everybody may have")
 	// ErrUnsupported: the file system can't keep the protocol's promises.
 	ErrUnsupported = errors.New("unsupported file system")
 	// ErrIncompatible: the folder belongs to another version, or was created with other settings.

@@ -272,9 +272,9 @@ func CheckTag(tag string) error {
 	return nil
 }
 
-// needsPrivacy reports whether only we can serve a page: another server can't reproduce it exactly.
+// needsPrivacy reports whether only we can serve a page: another server can't reproduce it exactly, or mustn't.
 func needsPrivacy(m Meta) bool {
-	return m.Status != http.StatusOK || !m.Expires.IsZero() || len(m.Header) != 1 ||
+	return m.Private || m.Status != http.StatusOK || !m.Expires.IsZero() || len(m.Header) != 1 ||
 		!slices.Equal(m.Header["Content-Type"], []string{PlainContentType})
 }
 

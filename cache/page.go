@@ -21,6 +21,9 @@ type Meta struct {
 	// Grace is how long after its soft purge or expiry the page may still be served; zero: not at all.
 	Grace    time.Duration
 	Position Position // what the source contained
+	// Private keeps the page in its private form, which other servers don't read, though they could send it: not
+	// everybody may have it. Hits don't tell.
+	Private bool
 }
 
 // A Page is one publication: what was stored for a key. It is immutable and may be shared.

@@ -11,6 +11,11 @@ have_postgres || missing+=(postgresql)
 command -v bindfs >/dev/null || missing+=(bindfs fuse3) # a file system that can't keep the protocol
 command -v make >/dev/null || missing+=(make)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector is linked with it
+# The clients of a package index: Debian's own, whatever else is on the PATH.
+/usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv) # pip, as ensurepip has it
+/usr/bin/python3 -c 'import setuptools, wheel' 2>/dev/null || missing+=(python3-setuptools python3-wheel)
+[ -x /usr/bin/twine ] || missing+=(twine)
+command -v curl >/dev/null || missing+=(curl) # README's walk-through
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "e2e/install.sh: installing ${missing[*]}"

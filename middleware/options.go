@@ -61,7 +61,8 @@ type Options struct {
 	PublicCookies []string
 	// Authorize, if not nil, decides about every request for a page, before the lookup: true admits it to the
 	// shared page, false sends it past the cache to the application, an error is answered with 500. Cookies and
-	// Authorization are then its business alone; they never reach the render of a shared page.
+	// Authorization are then its business alone; they never reach the render of a shared page. Pages are stored in their
+	// private form, which no other server reads from the folder.
 	Authorize func(*http.Request) (bool, error)
 	// Variant, if not nil, names the form of the page that the request negotiates ("json", "de"; at most 64
 	// printable bytes); "" is the default form.
@@ -115,6 +116,8 @@ func New(o Options) (*Cache, error) {
 		return fail("Options.MaxWait and Options.Grace must not be negative")
 	case len(o.Vary) > 0 && o.Variant == nil:
 		return fail("Options.Vary lists the headers that Options.Variant looks at, but there is no Variant")
+	case o.Authorize != nil && o.Store.Plain():
+		return fail("a plain folder's pages are for everybody: leave Options.Authorize out, or use another folder")
 	case o.Variant != nil && o.Store.Plain():
 		return fail("a plain folder has one variant per URL: leave Options.Variant out, or use another folder")
 	case slices.ContainsFunc(o.Query, func(name string) bool { return name == "" || strings.Contains(name, "*") }):
@@ -132,7 +135,7 @@ func New(o Options) (*Cache, error) {
 	if c.o.MaxWait == 0 {
 		c.o.MaxWait = defaultMaxWait
 	}
-	c.serving.CacheControl = o.ClientControl
+	c.serving = static.Options{CacheControl: o.ClientControl, Vary: o.Vary}
 	if o.ClientControl == "" && o.Authorize != nil {
 		c.serving.CacheControl = "private, no-cache"
 	} else if o.ClientControl == "" {

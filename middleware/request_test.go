@@ -357,6 +357,11 @@ func TestAuthorize(t *testing.T) {
 			t.Errorf("asked %d times after %d requests", n, i+1)
 		}
 	}
+	for e, err := range s.store.List(t.Context()) {
+		if err != nil || !strings.HasSuffix(e.File, ".page!") {
+			t.Errorf("%s is there for other servers to give to anybody (%v)", e.File, err)
+		}
+	}
 	a := s.get(page) // without credentials too
 	a.want(t, 200, "fwd=bypass; detail=not-authorized")
 	s.do("POST", page) // never about what is no page

@@ -213,7 +213,7 @@ func (c *Cache) fill(w http.ResponseWriter, r *http.Request, k cache.Key, fill *
 		c.answer(w, r, &hit, "fwd=stale; fwd-status=500; detail=graced")
 	}()
 	a := render.Handler(w, c.forEveryone(r.Context(), r, k), fill, next, render.Options{
-		Vary: c.o.Vary, Grace: c.o.Grace,
+		Vary: c.o.Vary, Grace: c.o.Grace, Private: c.o.Authorize != nil,
 		GaveUp: func(why string) {
 			passed = true
 			c.notPages.remember(k, why, notPageLife)

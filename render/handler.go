@@ -18,6 +18,8 @@ type Options struct {
 	Vary []string
 	// Grace of pages whose handler declares none. Default 0.
 	Grace time.Duration
+	// Private marks the pages as not for everybody (cache.Meta). Default false.
+	Private bool
 	// GaveUp is called at most once, when the answer turns out to be no page while the handler still runs: from
 	// then on it passes through to the client. The claim is released, and nothing was sent yet. Default: nothing.
 	GaveUp func(why string)

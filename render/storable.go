@@ -92,8 +92,8 @@ func storable(a answered, o Options, now time.Time) (cache.Meta, *refusal) {
 		return no("%s", why)
 	}
 	m := cache.Meta{
-		Status: a.status, Header: storedHeader(h, o.Vary), Tags: d.tags,
-		Expires: earlier(d.expires, life), Grace: o.Grace,
+		Status: a.status, Header: storedHeader(h), Tags: d.tags,
+		Expires: earlier(d.expires, life), Grace: o.Grace, Private: o.Private,
 	}
 	if d.graced {
 		m.Grace = d.grace
@@ -253,12 +253,12 @@ var unstored = map[string]bool{
 	"Transfer-Encoding": true, "Upgrade": true, "Http2-Settings": true,
 	"Etag": true, "Last-Modified": true, "Date": true, "Content-Length": true, "Accept-Ranges": true, "Age": true,
 	"Cache-Status": true, "X-Request-Id": true, "X-Correlation-Id": true, "Traceparent": true, "Tracestate": true,
-	"Server-Timing": true, "Vary": true, // Vary is put together below
+	// What a page may vary on is what its key covers, and whoever serves it says that.
+	"Server-Timing": true, "Vary": true,
 }
 
-// storedHeader returns the headers to replay with every hit. Vary holds what the key covers, less Accept-Encoding,
-// which every answer from a page gets.
-func storedHeader(h http.Header, keyed []string) http.Header {
+// storedHeader returns the headers to replay with every hit.
+func storedHeader(h http.Header) http.Header {
 	stored := make(http.Header, len(h))
 	connection := listed(h["Connection"])
 	for name, values := range h {
@@ -272,9 +272,6 @@ func storedHeader(h http.Header, keyed []string) http.Header {
 	// One spelling of the commonest type: with it another server can serve the page too (PlainContentType).
 	if t := stored["Content-Type"]; len(t) == 1 && strings.EqualFold(strings.ReplaceAll(t[0], " ", ""), strings.ReplaceAll(cache.PlainContentType, " ", "")) {
 		t[0] = cache.PlainContentType
-	}
-	if len(keyed) > 0 {
-		stored["Vary"] = []string{strings.Join(keyed, ", ")}
 	}
 	return stored
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// CacheControl is sent with pages that carry neither Cache-Control nor Expires of their own.
 	// Default DefaultCacheControl.
 	CacheControl string
+	// Vary lists the request headers by which the page was chosen among the variants of its URL. Default none.
+	Vary []string
 }
 
 // Serve answers a GET or HEAD request with a page. The caller still closes the hit.
@@ -30,7 +32,7 @@ type Options struct {
 // ETag is that of its very bytes. Pages of status 200 honour If-Match, If-None-Match and a single Range, with
 // If-Range; dates are ignored, as there is no Last-Modified. Several ranges in one request, and malformed ones, get
 // the whole page: legal, bounded, and never a byte too much. Headers that an outer handler has set stay, unless the
-// page has them; Vary is the union of both.
+// page has them; Vary is the union of both, and of Options.Vary.
 //
 // A write error is the client's business and is not reported.
 func Serve(w http.ResponseWriter, r *http.Request, hit *cache.Hit, o Options) {
@@ -41,7 +43,7 @@ func Serve(w http.ResponseWriter, r *http.Request, hit *cache.Hit, o Options) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	setVary(h, hit.Meta.Header["Vary"])
+	setVary(h, hit.Meta.Header["Vary"], o.Vary)
 	if !acceptable {
 		refuse(w, http.StatusNotAcceptable, "none of the encodings you accept is available\n")
 		return
@@ -111,15 +113,16 @@ func describe(h http.Header, hit *cache.Hit, o Options, set func(name, value str
 	}
 }
 
-// setVary joins what an outer handler and the page vary on, and Accept-Encoding: a twin may come any time.
-func setVary(h http.Header, page []string) {
+// setVary joins what an outer handler, the page and the choice among variants vary on, and Accept-Encoding: a twin may
+// come any time.
+func setVary(h http.Header, page, choice []string) {
 	outer := h["Vary"]
-	if len(outer) == 0 && len(page) == 0 {
+	if len(outer) == 0 && len(page) == 0 && len(choice) == 0 {
 		h["Vary"] = varyEncodingOnly
 		return
 	}
 	var names []string
-	for _, lines := range [...][]string{outer, page, varyEncodingOnly} {
+	for _, lines := range [...][]string{outer, page, choice, varyEncodingOnly} {
 		for _, line := range lines {
 			for name := range strings.SplitSeq(line, ",") {
 				name = strings.TrimSpace(name)

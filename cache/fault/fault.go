@@ -26,6 +26,16 @@ const (
 	CommitDone     = "commit.committed" // COMMIT has returned, nothing was invalidated yet
 )
 
+// Points of the package index.
+const (
+	UploadReceived  = "upload.received"  // all bytes have arrived, nothing was looked at yet
+	UploadIntended  = "upload.intended"  // the intent is durable, nothing is in the database
+	UploadLinked    = "upload.linked"    // the file has its name, the rows are not committed
+	UploadCommitted = "upload.committed" // the rows are committed and the pages dropped, the intent still exists
+	DeleteIntended  = "delete.intended"  // the intents are durable, the rows still there
+	DeleteCommitted = "delete.committed" // the rows are gone and the pages dropped, the files still there
+)
+
 // Controls: each is a way to build this system wrong.
 const (
 	ClaimAfterRead    = "claim-after-read"    // the claim is taken after the render

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -71,24 +72,33 @@ func TestCLIDocumentsEverything(t *testing.T) {
 	}
 }
 
-// TestHelpNamesVariables: each setting's help shows its variable.
+// TestHelpNamesVariables: each setting's help shows its variable: the index's has all of them.
 func TestHelpNamesVariables(t *testing.T) {
-	var out strings.Builder
-	status := run(t.Context(), []string{"example", "--help"}, &out, io.Discard, noEnv)
-	if status != statusOK {
-		t.Fatalf("status %d", status)
-	}
-	text := strings.Join(strings.Fields(out.String()), " ")
-	for _, s := range conf.Settings() {
-		if s.Flag == "" {
-			continue
+	for _, command := range []string{"index", "example"} {
+		var out strings.Builder
+		status := run(t.Context(), []string{command, "--help"}, &out, io.Discard, noEnv)
+		if status != statusOK {
+			t.Fatalf("status %d", status)
 		}
-		if !strings.Contains(text, "--"+s.Flag) || !strings.Contains(text, "$"+s.Env+")") {
-			t.Errorf("--%s or $%s is missing in:\n%s", s.Flag, s.Env, out.String())
+		text := strings.Join(strings.Fields(out.String()), " ")
+		ofIndex := map[string]bool{}
+		for _, part := range []reflect.Type{reflect.TypeFor[conf.Uploads](), reflect.TypeFor[conf.Index]()} {
+			for _, f := range reflect.VisibleFields(part) {
+				ofIndex[f.Tag.Get("yaml")] = true
+			}
 		}
-	}
-	if !strings.Contains(text, "cachesrv example --listen :80") {
-		t.Errorf("no examples in:\n%s", out.String())
+		for _, s := range conf.Settings() {
+			if s.Flag == "" {
+				continue
+			}
+			shown := strings.Contains(text, " --"+s.Flag) && strings.Contains(text, "$"+s.Env+")")
+			if want := command == "index" || !ofIndex[s.Key]; shown != want {
+				t.Errorf("%s: --%s and $%s are shown: %v, in:\n%s", command, s.Flag, s.Env, shown, out.String())
+			}
+		}
+		if !strings.Contains(text, "cachesrv "+command+" --listen :80") {
+			t.Errorf("no examples in:\n%s", out.String())
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ var mayImport = map[string][]string{
 	"e2e":          {"middleware", "render", "render/index", "static", "invalidate", "cache"},
 }
 
+// pure lists packages that import nothing of ours but each other.
+var pure = []string{"cache/key", "render/index/dist", "render/index/sample", "static/assets"}
+
 // confined says which rooms alone may import a module: what one room hides, the others need not know.
 var confined = map[string][]string{
 	"github.com/labstack/echo":        {"middleware", "cmd", "e2e"},
@@ -35,6 +38,10 @@ var confined = map[string][]string{
 	"github.com/google/renameio":      {"cache", "invalidate", "static", "cmd"},
 	"zombiezen.com/go/sqlite":         {"cache"},
 	"modernc.org/sqlite":              {"cmd", "e2e"},
+	"github.com/yuin/goldmark":        {"render/index"},
+	"github.com/microcosm-cc":         {"render/index"},
+	"golang.org/x/crypto":             {"render/index", "e2e"},
+	"golang.org/x/net":                {"render/index", "e2e"},
 	"github.com/alecthomas/kong":      {"cmd", "e2e"},
 	"github.com/prometheus":           {"cmd", "e2e"},
 	"github.com/rogpeppe/go-internal": {}, // tests only
@@ -94,6 +101,9 @@ func checkImport(from, imported string) error {
 		return fmt.Errorf("folder %q belongs to no room; add it to mayImport", from)
 	}
 	if to, ours := strings.CutPrefix(imported, module+"/"); ours {
+		if slices.Contains(pure, from) && !slices.Contains(pure, to) {
+			return fmt.Errorf("%s must not import %s: it is pure", from, to)
+		}
 		if target := roomOf(to); target != room && !slices.Contains(allowed, target) {
 			return fmt.Errorf("%s must not import %s", room, target)
 		}
@@ -135,6 +145,14 @@ func TestCheckImport(t *testing.T) {
 		{"middleware", module + "/static", true},
 		{"middleware", "github.com/jackc/pgx/v5", false},
 		{"render/index", module + "/invalidate", true},
+		{"render/index", module + "/middleware", false},
+		{"render/index/catalog", module + "/static", false},
+		{"render/index/catalog", module + "/render/index/dist", true},
+		{"render/index/dist", module + "/render", false},
+		{"render/index/dist", module + "/render/index/catalog", false},
+		{"render/index/demo", "modernc.org/sqlite", false},
+		{"middleware", "github.com/yuin/goldmark", false},
+		{"static/assets", module + "/cache", false},
 		{"cmd/cachesrv", module + "/e2e/pgtest", false},
 		{"cmd/cachesrv", module + "/invalidate", true},
 		{"helper", "fmt", false},

@@ -161,7 +161,7 @@ func age(d time.Duration) string {
 
 // printable returns a tag as it is, or quoted if a terminal or a column would misread it.
 func printable(tag string) string {
-	if quoted := strconv.Quote(tag); quoted != `"`+tag+`"` || strings.Contains(tag, " ") {
+	if quoted := strconv.Quote(tag); quoted != `"`+tag+`"` || strings.Contains(tag, " ") || tag == "" {
 		return quoted
 	}
 	return tag

@@ -1,4 +1,5 @@
-// Command cachesrv looks after cache folders, and shows what the cache does on a small example site.
+// Command cachesrv serves a package index from the cache, looks after cache folders, and shows what the cache does on a
+// small example site.
 // docs/CLI.md describes every command; `cachesrv COMMAND --help` does so in short.
 package main
 
@@ -38,6 +39,9 @@ type cli struct {
 	Config string   `placeholder:"FILE" help:"Read settings from this YAML file."`
 	conf.Log
 
+	Index   indexCmd   `cmd:"" help:"Serve a package index that pip and twine use, and look after it."`
+	User    userCmd    `cmd:"" help:"Users of the package index."`
+	Token   tokenCmd   `cmd:"" help:"Their tokens."`
 	Purge   purgeCmd   `cmd:"" help:"Drop pages by key, tag, prefix, or all."`
 	Ls      lsCmd      `cmd:"" help:"List pages with tags, size, age and hits."`
 	Check   checkCmd   `cmd:"" help:"Compare pages, twins, claims and inventory."`
@@ -74,8 +78,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(
 		return p.fail(err)
 	}
 	p.noteFlags(kctx)
+	if err := p.check(p.cli.Log); err != nil {
+		return p.fail(err)
+	}
 	if p.log, err = newLogger(stderr, p.cli.Log); err != nil {
-		return p.fail(p.explain(err))
+		return p.fail(err)
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return p.fail(kctx.Run(p))
@@ -138,13 +145,22 @@ func (helpFlag) BeforeReset(kctx *kong.Context) error {
 	if err := kctx.PrintUsage(false); err != nil {
 		return err
 	}
+	// A command that may be left out is what the user is about to call: show its flags, too.
+	if node := kctx.Selected(); node != nil && node.DefaultCmd != nil {
+		byName, err := kong.Trace(kctx.Kong, append(strings.Fields(node.Path()), node.DefaultCmd.Name))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(kctx.Stdout)
+		if err := byName.PrintUsage(false); err != nil {
+			return err
+		}
+	}
 	return errHelpShown
 }
 
+// newLogger takes settings that were checked.
 func newLogger(w io.Writer, c conf.Log) (*slog.Logger, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return nil, err

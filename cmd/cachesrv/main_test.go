@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/key"
+	"github.com/cachesrv/cachesrv/render/index/sample"
 )
 
 func TestDescribe(t *testing.T) {
@@ -75,29 +77,35 @@ func TestAge(t *testing.T) {
 
 // TestFirstSignalWaits: a request under way is answered before the program ends.
 func TestFirstSignalWaits(t *testing.T) {
-	cmd, conn := startBusy(t)
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for { // until it listens no more: the signal has arrived
-		probe, err := net.Dial("tcp", conn.RemoteAddr().String())
-		if err != nil {
-			break
-		}
-		_ = probe.Close()
-	}
-	fmt.Fprint(conn, "text=a")
-	if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), "201 Created") {
-		t.Errorf("the request under way was answered %q, %v", answer, err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("after one signal: %v", err)
+	for _, b := range []busy{busyExample(), busyIndex(t)} {
+		t.Run(b.args[0], func(t *testing.T) {
+			cmd, conn := b.start(t)
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			for { // until it listens no more: the signal has arrived
+				probe, err := net.Dial("tcp", conn.RemoteAddr().String())
+				if err != nil {
+					break
+				}
+				_ = probe.Close()
+			}
+			if _, err := io.WriteString(conn, b.body); err != nil {
+				t.Fatal(err)
+			}
+			if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), b.answer) {
+				t.Errorf("the request under way was answered %q, %v", answer, err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("after one signal: %v", err)
+			}
+		})
 	}
 }
 
 // TestSecondSignalKills: whoever can't wait need not.
 func TestSecondSignalKills(t *testing.T) {
-	cmd, _ := startBusy(t)
+	cmd, _ := busyExample().start(t)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for signals := 0; ; signals++ {
@@ -115,8 +123,43 @@ func TestSecondSignalKills(t *testing.T) {
 	}
 }
 
-// startBusy starts the example and a request that waits for its body, "text=a".
-func startBusy(t *testing.T) (*exec.Cmd, net.Conn) {
+// busy is a server with a request that waits for its body.
+type busy struct {
+	args   []string // of cachesrv, without those that name folder and address
+	dir    string
+	head   string // request line and headers, without Host and the length
+	body   string
+	answer string // what its answer begins with
+}
+
+func busyExample() busy {
+	return busy{args: []string{"example"}, head: "POST /notes HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n",
+		body: "text=a", answer: "201 Created"}
+}
+
+// busyIndex is an index with a user and an upload of theirs.
+func busyIndex(t *testing.T) busy {
+	dir := t.TempDir()
+	var token string
+	for _, args := range [][]string{{"user", "add", "ada", "--live", dir + "/live"}, {"token", "add", "--user", "ada"}} {
+		var out, errs strings.Builder
+		if status := run(t.Context(), append(args, "--dir", dir), &out, &errs, noEnv); status != statusOK {
+			t.Fatalf("%q: %s", args, errs.String())
+		}
+		token = strings.TrimSpace(out.String())
+	}
+	name, content := sample.Dist{Name: "tea", Version: "1.0"}.Wheel()
+	contentType, body, err := uploadForm(name, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return busy{args: []string{"index"}, dir: dir, body: body, answer: "200 OK",
+		head: "POST /legacy/ HTTP/1.1\r\nContent-Type: " + contentType + "\r\nAuthorization: Basic " +
+			base64.StdEncoding.EncodeToString([]byte("__token__:"+token)) + "\r\n"}
+}
+
+// start starts the server and the request.
+func (b busy) start(t *testing.T) (*exec.Cmd, net.Conn) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -125,9 +168,12 @@ func startBusy(t *testing.T) (*exec.Cmd, net.Conn) {
 	if err := os.Symlink(exe, program); err != nil {
 		t.Fatal(err)
 	}
+	if b.dir == "" {
+		b.dir = t.TempDir()
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, program, "example", "--listen", "127.0.0.1:0", "--dir", t.TempDir(), "--live", t.TempDir()+"/live")
+	cmd := exec.CommandContext(ctx, program, append(b.args, "--listen", "127.0.0.1:0", "--dir", b.dir, "--live", b.dir+"/live")...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +181,8 @@ func startBusy(t *testing.T) (*exec.Cmd, net.Conn) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	r := bufio.NewReader(out)
+	line, err := r.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +193,7 @@ func startBusy(t *testing.T) (*exec.Cmd, net.Conn) {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	// The server asks for the body when the handler reads it: then the request is under way.
-	fmt.Fprintf(conn, "POST /notes HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n"+
-		"Content-Length: 6\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n", addr)
+	fmt.Fprintf(conn, "%sHost: %s\r\nContent-Length: %d\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n", b.head, addr, len(b.body))
 	const goOn = "HTTP/1.1 100 Continue\r\n\r\n"
 	answer := make([]byte, len(goOn))
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != goOn {

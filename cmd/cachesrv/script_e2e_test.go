@@ -3,6 +3,8 @@
 package main
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,13 +13,31 @@ import (
 	"github.com/cachesrv/cachesrv/e2e/pgtest"
 )
 
-// TestScriptPostgres runs the program against a PostgreSQL of its own, which the scripts stop and start:
+// TestScriptPostgres runs the program against PostgreSQL: each script has a server of its own, which it stops and starts:
 // postgres stop|kill|start.
 func TestScriptPostgres(t *testing.T) {
-	server := pgtest.StartOwn(t)
 	p := scripts("script-postgres")
+	files, err := filepath.Glob(filepath.Join(p.Dir, "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	servers := map[string]*pgtest.Server{} // by the name of the script's work folder
+	for _, file := range files {
+		servers["script-"+strings.TrimSuffix(filepath.Base(file), ".txtar")] = pgtest.StartOwn(t)
+	}
+	serverOf := func(workDir string) (*pgtest.Server, error) {
+		server, ok := servers[filepath.Base(workDir)]
+		if !ok {
+			return nil, fmt.Errorf("no server for %s", workDir)
+		}
+		return server, nil
+	}
 	setup := p.Setup
 	p.Setup = func(env *testscript.Env) error {
+		server, err := serverOf(env.WorkDir)
+		if err != nil {
+			return err
+		}
 		dsn, err := server.CreateDatabase(t.Context(), "notes")
 		if err != nil {
 			return err
@@ -31,6 +51,8 @@ func TestScriptPostgres(t *testing.T) {
 		if neg || len(args) != 1 {
 			ts.Fatalf("usage: postgres stop|kill|start")
 		}
+		server, err := serverOf(ts.Getenv("WORK"))
+		ts.Check(err)
 		switch args[0] {
 		case "stop":
 			ts.Check(server.Stop())

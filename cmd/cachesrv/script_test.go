@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,9 @@ func scripts(folder string) testscript.Params {
 			"await":   cmdAwait,
 			"http":    cmdHTTP,
 			"status":  cmdStatus,
+			"make":    cmdMake,
+			"get":     cmdGet,
+			"upload":  cmdUpload,
 		},
 	}
 }
@@ -87,7 +91,7 @@ func endpoint(s string) (network, addr string) {
 
 // cmdHTTP asks and prints the answer's status, headers and body:
 //
-//	http [-X METHOD] [-H 'Name: value'] [-d BODY] ADDRESS PATH
+//	http [-X METHOD] [-H 'Name: value'] [-u TOKEN] [-d BODY] ADDRESS PATH
 //
 // A body is sent as a form. Negated, the connection must fail.
 func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
@@ -100,6 +104,8 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 		case "-H":
 			name, value, _ := strings.Cut(args[1], ": ")
 			header.Add(name, value)
+		case "-u":
+			header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("__token__:"+args[1])))
 		case "-d":
 			body = strings.NewReader(args[1])
 			header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -112,7 +118,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 		args = args[2:]
 	}
 	if len(args) != 2 {
-		ts.Fatalf("usage: http [-X METHOD] [-H 'Name: value'] [-d BODY] ADDRESS PATH")
+		ts.Fatalf("usage: http [-X METHOD] [-H 'Name: value'] [-u TOKEN] [-d BODY] ADDRESS PATH")
 	}
 	network, addr := endpoint(args[0])
 	url := "http://localhost" + args[1]

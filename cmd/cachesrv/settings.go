@@ -14,21 +14,40 @@ import (
 // configFlag is the one flag that has a variable but no place in the file.
 const configFlag = "config"
 
-// settings are those of a server, as flags.
+// settings are those of every server, as flags.
 type settings struct {
 	conf.Folder
+	conf.Database
+	conf.Link
 	conf.Store
 	conf.Serve
 }
 
-// effective puts the configuration together and validates it.
+// indexSettings are those of a package index.
+type indexSettings struct {
+	settings
+	conf.Uploads
+	conf.Index
+}
+
+// effective puts the configuration of a server together and validates it.
 func (p *program) effective(s settings) (conf.Config, error) {
-	c := conf.Config{Folder: s.Folder, Store: s.Store, Serve: s.Serve, Log: p.cli.Log}
+	c := conf.Config{Folder: s.Folder, Database: s.Database, Link: s.Link, Store: s.Store, Serve: s.Serve, Log: p.cli.Log}
 	if p.file != nil {
 		c.Rules = p.file.Config.Rules
 	}
-	return c, p.explain(c.Validate())
+	return c, p.check(c.Folder, c.Database, c.Link, c.Store, c.Serve, c.Log, c.Rules)
 }
+
+// effectiveIndex is effective for a package index: all settings.
+func (p *program) effectiveIndex(s indexSettings) (conf.Config, error) {
+	c, err := p.effective(s.settings)
+	c.Uploads, c.Index = s.Uploads, s.Index
+	return c, errors.Join(err, p.check(c.Uploads, c.Index))
+}
+
+// check validates some parts of the configuration, and says of each wrong setting where its value comes from.
+func (p *program) check(parts ...conf.Part) error { return p.explain(conf.Check(parts...)) }
 
 // BeforeResolve reads the configuration file, before the flags that were not given are resolved from it.
 func (*cli) BeforeResolve(kctx *kong.Context, p *program) error {

@@ -1,6 +1,7 @@
 //go:build e2e
 
-// Package attack sends bad input, byte by byte, to the real program. The numbers are those of docs/SECURITY.md.
+// Package attack sends bad input, byte by byte, to the real program: to the example and to the package index. The numbers
+// are those of docs/SECURITY.md.
 package attack
 
 import (
@@ -35,17 +36,40 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A program is the example, served by the real binary.
+// A kind of program, and where it has what the attacks aim at.
+type kind struct {
+	name string
+	args []string
+	page string // "/folder/name": one that may be there or not
+}
+
+var (
+	example = kind{"example", []string{"example"}, "/notes/1"}
+	index   = kind{"index", []string{"index"}, "/project/tea/"}
+)
+
+// onEach runs a test against each program.
+func onEach(t *testing.T, test func(t *testing.T, p *program)) {
+	for _, k := range []kind{example, index} {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t, k))
+		})
+	}
+}
+
+// A program is the real binary, serving.
 type program struct {
+	kind
 	t    *testing.T
 	bin  string
 	dir  string
 	addr string
 }
 
-func start(t *testing.T) *program {
+func start(t *testing.T, k kind, flags ...string) *program {
 	t.Helper()
-	p := &program{t: t, dir: t.TempDir(), bin: binary}
+	p := &program{kind: k, t: t, dir: filepath.Join(t.TempDir(), "data"), bin: binary}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +77,8 @@ func start(t *testing.T) *program {
 	p.addr = l.Addr().String()
 	l.Close()
 	var log bytes.Buffer
-	cmd := exec.Command(p.bin, "example", "--listen", p.addr, "--dir", p.dir)
+	args := append(append(k.args[:1:1], "--listen", p.addr, "--dir", p.dir, "--live", filepath.Join(filepath.Dir(p.dir), "live")), flags...)
+	cmd := exec.Command(p.bin, args...)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -61,7 +86,7 @@ func start(t *testing.T) *program {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the program ended with %v", err)
+			t.Errorf("the program ended with %v:\n%s", err, &log)
 		}
 		if strings.Contains(log.String(), "panic") {
 			t.Errorf("its log:\n%s", &log)
@@ -153,14 +178,17 @@ func entries(v any) (found []map[string]any) {
 }
 
 // TestNothingIsStored sends what must be refused, or answered past the cache.
-func TestNothingIsStored(t *testing.T) {
-	p := start(t)
+func TestNothingIsStored(t *testing.T) { onEach(t, nothingIsStored) }
+
+func nothingIsStored(t *testing.T, p *program) {
 	p.get("/")
 	before := p.stored()
 	if len(before) != 1 {
 		t.Fatalf("after one page: %q", before)
 	}
 	long := strings.Repeat("x", 5000)
+	cut := strings.LastIndex(strings.TrimSuffix(p.page, "/"), "/") + 1
+	folder, name := p.page[:cut], p.page[cut:]
 	for _, c := range []struct {
 		attack int
 		raw    string
@@ -169,22 +197,30 @@ func TestNothingIsStored(t *testing.T) {
 		{1, p.request("GET", "/a/../b"), []int{400, 404}},
 		{1, p.request("GET", "/%2e%2e/x"), []int{400, 404}},
 		{1, p.request("GET", "/..%2fx"), []int{400, 404}},
-		{2, p.request("GET", "/notes/%00"), []int{400}},
-		{3, p.request("GET", "/notes%2f1"), []int{404}},
-		{3, p.request("GET", "/notes%5c1"), []int{404}},
-		{3, p.request("GET", `/notes\1`), []int{400, 404}},
+		{1, p.request("GET", folder+"..%2f..%2findex.db"), []int{400, 404}},
+		{2, p.request("GET", folder+"%00"), []int{400}},
+		{3, p.request("GET", folder[:len(folder)-1]+"%2f"+name), []int{404}},
+		{3, p.request("GET", folder[:len(folder)-1]+"%5c"+name), []int{404}},
+		{3, p.request("GET", folder[:len(folder)-1]+`\`+name), []int{400, 404}},
 		{5, p.request("GET", "/#frag"), []int{400}},
 		{6, p.request("GET", "/"+long), []int{404, 414, 431}},
 		{14, p.request("GET", "/", "Host: .."), []int{400, 421}},
 		{14, p.request("GET", "/", "Host: a/b"), []int{400, 421}},
 		{14, p.request("GET", "/", "Host: evil.example"), []int{421}},
 		{14, "GET / HTTP/1.0\r\n\r\n", []int{400, 421}},
-		{18, p.request("GET", "/notes/1", "Content-Length: 3") + "abc", []int{200, 404}},
-		{21, p.request("GET", "/notes/1", "Authorization: Basic eDp5"), []int{200, 404}},
-		{21, p.request("GET", "/notes/1", "Cookie: session=1"), []int{200, 404}},
-		{30, p.request("HEAD", "/notes/1"), []int{200, 404}},
-		{30, p.request("OPTIONS", "/notes/1"), []int{200, 204, 404, 405}},
-		{36, p.request("TRACE", "/notes/1"), []int{404, 405, 400}},
+		{16, p.request("GET", p.page, "X-Forwarded-Host: evil.example", "X-HTTP-Method-Override: DELETE"), []int{200, 404}},
+		{18, p.request("GET", p.page, "Content-Length: 3") + "abc", []int{200, 404}},
+		{19, p.request("GET", "/?a=1;b=2"), []int{200, 400}},
+		{19, p.request("GET", "/?a=%zz"), []int{200, 400}},
+		{19, p.request("GET", "/?a=1&a=2"), []int{200, 400}},
+		{21, p.request("GET", p.page, "Authorization: Basic eDp5"), []int{200, 404}},
+		{21, p.request("GET", p.page, "Cookie: session=1"), []int{200, 404}},
+		{26, p.request("GET", p.page, "X-Long: "+strings.Repeat("y", 64<<10)), []int{431}},
+		{27, p.request("GET", p.page, "X-Bad: a\x01b\x7f"), []int{200, 400, 404}},
+		{27, p.request("GET", p.page, "X-Bad: a\x00b"), []int{400}},
+		{30, p.request("HEAD", p.page), []int{200, 404}},
+		{30, p.request("OPTIONS", p.page), []int{200, 204, 404, 405}},
+		{36, p.request("TRACE", p.page), []int{404, 405, 400}},
 	} {
 		res, _ := p.send(c.raw)
 		ok := false
@@ -208,8 +244,9 @@ func TestNothingIsStored(t *testing.T) {
 }
 
 // TestSpellings (attacks 4, 7, 8, 10): spellings that are different keys, and those that are one.
-func TestSpellings(t *testing.T) {
-	p := start(t)
+func TestSpellings(t *testing.T) { onEach(t, spellings) }
+
+func spellings(t *testing.T, p *program) {
 	for _, target := range []string{"/x/%C3%A9", "/x/e%CC%81", "/x/%C0%AF", "/X/%C3%A9", "/x/", "/x", "//x", "/x.gz", "/x.tmp", "/x.page", "/x.stale", "/index.html", "/inventory.db"} {
 		res, _ := p.get(target)
 		if res.StatusCode != 404 && res.StatusCode != 301 {
@@ -221,7 +258,7 @@ func TestSpellings(t *testing.T) {
 	}
 	files := 0
 	_ = filepath.WalkDir(filepath.Dir(p.dir), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasPrefix(path, p.dir) && !strings.HasPrefix(filepath.Base(path), "cachesrv") {
+		if err == nil && d.Type().IsRegular() && !strings.HasPrefix(path, p.dir) {
 			files++
 		}
 		return nil
@@ -232,8 +269,9 @@ func TestSpellings(t *testing.T) {
 }
 
 // TestAttack20_Queries: only listed parameters make pages.
-func TestAttack20_Queries(t *testing.T) {
-	p := start(t)
+func TestAttack20_Queries(t *testing.T) { onEach(t, queries) }
+
+func queries(t *testing.T, p *program) {
 	p.get("/")
 	for i := range 300 {
 		p.get(fmt.Sprintf("/?q%d=%d", i, i))
@@ -244,8 +282,9 @@ func TestAttack20_Queries(t *testing.T) {
 }
 
 // TestAttack28And29: malformed headers, and ranges, on a hit.
-func TestAttack28And29_Headers(t *testing.T) {
-	p := start(t)
+func TestAttack28And29_Headers(t *testing.T) { onEach(t, headers) }
+
+func headers(t *testing.T, p *program) {
 	_, page := p.get("/")
 	for _, h := range []string{
 		"Accept-Encoding: ;;;,,gzip;q=x,\x01", "Accept-Encoding: gzip;q=2", "If-None-Match: \"", "If-None-Match: W/", "If-Match: ,,,",
@@ -284,8 +323,9 @@ func TestAttack28And29_Headers(t *testing.T) {
 }
 
 // TestAttack43_OrphanedClaim: a crash that leaves a .tmp, and what is planted there, doesn't keep a page from being cached.
-func TestAttack43_OrphanedClaim(t *testing.T) {
-	p := start(t)
+func TestAttack43_OrphanedClaim(t *testing.T) { onEach(t, orphanedClaim) }
+
+func orphanedClaim(t *testing.T, p *program) {
 	p.get("/")
 	host := filepath.Join(p.dir, "cache/current/pages", p.addr)
 	if err := os.WriteFile(filepath.Join(host, ".page.tmp"), []byte("half a pa"), 0o644); err != nil {
@@ -304,8 +344,9 @@ func TestAttack43_OrphanedClaim(t *testing.T) {
 }
 
 // TestAttack44_Damage: a page cut short under a running server is not served whole lengths.
-func TestAttack44_Damage(t *testing.T) {
-	p := start(t)
+func TestAttack44_Damage(t *testing.T) { onEach(t, damage) }
+
+func damage(t *testing.T, p *program) {
 	_, page := p.get("/")
 	if err := os.Truncate(filepath.Join(p.dir, "cache/current/pages", p.addr, ".page"), 10); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,10 @@ type Application struct {
 	Env  []string  // added to this program's; may be changed between two starts
 	Log  io.Writer // what it writes to standard error; default: nothing
 
+	// Announced finds the address (127.0.0.1:PORT) in a line of its standard output that says where it serves. Default:
+	// what follows Announcement.
+	Announced func(line string) (address string, ok bool)
+
 	command *exec.Cmd
 	gone    chan struct{} // closed when it has ended
 	ended   error         // why; read it after gone
@@ -49,8 +54,8 @@ func (a *Application) BaseURL() string {
 	return ""
 }
 
-// errKilled marks a start during which the program was killed, or killed itself.
-var errKilled = errors.New("killed")
+// ErrKilled marks a start during which the program was killed, or killed itself.
+var ErrKilled = errors.New("killed")
 
 // Start runs the program and waits for its announcement.
 func (a *Application) Start(ctx context.Context) error {
@@ -61,6 +66,7 @@ func (a *Application) Start(ctx context.Context) error {
 	a.command.Env = append(os.Environ(), a.Env...)
 	a.command.Stderr = last
 	a.command.WaitDelay = time.Second
+	a.command.SysProcAttr = attributes()
 	stdout, err := a.command.StdoutPipe()
 	if err != nil {
 		return err
@@ -69,17 +75,24 @@ func (a *Application) Start(ctx context.Context) error {
 	if _, err := a.command.StdinPipe(); err != nil {
 		return err
 	}
-	if err := a.command.Start(); err != nil {
-		return fmt.Errorf("starting %s: %w", a.Name, err)
+	find := a.Announced
+	if find == nil {
+		find = func(line string) (string, bool) { return strings.CutPrefix(line, Announcement) }
 	}
-	announced := make(chan string, 1)
+	started, announced := make(chan error, 1), make(chan string, 1)
 	gone := make(chan struct{})
 	a.gone = gone
 	go func() { // ends with the child
+		runtime.LockOSThread() // the child ends with the thread that started it
 		defer close(gone)
+		err := a.command.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		lines := bufio.NewScanner(stdout)
 		for lines.Scan() {
-			if address, ok := strings.CutPrefix(lines.Text(), Announcement); ok {
+			if address, ok := find(lines.Text()); ok {
 				announced <- address
 				break
 			}
@@ -87,6 +100,9 @@ func (a *Application) Start(ctx context.Context) error {
 		_, _ = io.Copy(io.Discard, stdout)
 		a.ended = a.command.Wait()
 	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("starting %s: %w", a.Name, err)
+	}
 	select {
 	case address := <-announced:
 		base := "http://" + address
@@ -94,7 +110,7 @@ func (a *Application) Start(ctx context.Context) error {
 		return nil
 	case <-gone:
 		if status, ok := a.command.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
-			return fmt.Errorf("%s: %w before it served", a.Name, errKilled)
+			return fmt.Errorf("%s: %w before it served", a.Name, ErrKilled)
 		}
 		return fmt.Errorf("%s ended before it served: %v\n%s", a.Name, a.ended, last)
 	case <-ctx.Done():
@@ -125,7 +141,7 @@ func (a *Application) Stop(ctx context.Context) error {
 
 // Kill ends it by SIGKILL. One that has ended is fine.
 func (a *Application) Kill() error {
-	if a.command == nil {
+	if a.command == nil || a.command.Process == nil {
 		return nil
 	}
 	if err := a.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -156,7 +172,7 @@ type CommitAnswer struct {
 func (b byHook) Commit(ctx context.Context, page int) (Commit, error) {
 	var answer CommitAnswer
 	err := b.post(ctx, fmt.Sprintf("/commit/%d?by=%s", page, b.means), &answer)
-	return Commit(answer), err
+	return Commit{Version: answer.Version, Invalidation: answer.Invalidation}, err
 }
 
 // post sends a request that no cache answers, and decodes the JSON of its answer.

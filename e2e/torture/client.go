@@ -48,7 +48,7 @@ const requestTimeout = 30 * time.Second
 // transport, which would hide what can be wrong with an answer, and costs more than the target.
 type client struct {
 	base  func() string
-	site  Site
+	pages Pages
 	memos memos
 	etags *etags
 	known []known // per page
@@ -68,8 +68,8 @@ type known struct {
 	version int64
 }
 
-func newClient(base func() string, site Site, m memos, e *etags, rnd *rand.Rand, encodings bool) *client {
-	return &client{base: base, site: site, memos: m, etags: e, known: make([]known, site.Pages), rand: rnd, encodings: encodings}
+func newClient(base func() string, pages Pages, m memos, e *etags, rnd *rand.Rand, encodings bool) *client {
+	return &client{base: base, pages: pages, memos: m, etags: e, known: make([]known, pages.Len()), rand: rnd, encodings: encodings}
 }
 
 // Read asks in one of a client's many ways.
@@ -102,7 +102,11 @@ func (c *client) ask(ctx context.Context, page int, a Ask) (Answer, error) {
 	answer, err := c.exchange(ctx, page, a)
 	if err != nil {
 		_ = c.Close() // the error that counts is err
-		return answer, fmt.Errorf("%s %s: %w", a, c.site.Path(page), err)
+		_, path, accept := c.pages.Request(page)
+		if accept != "" {
+			path += " as " + accept
+		}
+		return answer, fmt.Errorf("%s %s: %w", a, path, err)
 	}
 	return answer, nil
 }
@@ -112,7 +116,11 @@ func (c *client) exchange(ctx context.Context, page int, a Ask) (Answer, error) 
 		return Answer{}, err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", a.Method, c.site.Path(page), c.site.Host)
+	host, path, accept := c.pages.Request(page)
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", a.Method, path, host)
+	if accept != "" {
+		fmt.Fprintf(&b, "Accept: %s\r\n", accept)
+	}
 	if a.Encoding != "" {
 		fmt.Fprintf(&b, "Accept-Encoding: %s\r\n", a.Encoding)
 	}
@@ -167,17 +175,18 @@ func (c *client) understand(page int, a Ask, resp *http.Response) (Answer, error
 			return answer, fmt.Errorf("%w: a 304 that was not asked for, or with a body", ErrTorn)
 		}
 		return answer, nil
-	case resp.StatusCode != http.StatusOK:
+	case !c.pages.Good(page, resp.StatusCode):
 		return answer, fmt.Errorf("status %s: %.200q", resp.Status, c.body.Bytes())
 	case a.Method == "HEAD":
 		answer.Version = c.etags.version(page, etag)
-		if answer.From == Hit && resp.Header.Get("Content-Encoding") == "" && resp.ContentLength != int64(c.site.Size) {
-			return answer, fmt.Errorf("%w: HEAD says Content-Length %d instead of %d", ErrTorn, resp.ContentLength, c.site.Size)
+		size := int64(c.pages.Size(page))
+		if size > 0 && answer.From == Hit && resp.Header.Get("Content-Encoding") == "" && resp.ContentLength != size {
+			return answer, fmt.Errorf("%w: HEAD says Content-Length %d instead of %d", ErrTorn, resp.ContentLength, size)
 		}
 		if answer.Version == 0 {
 			return answer, nil
 		}
-		return answer, c.site.CheckHeader(page, answer.Version, resp.Header)
+		return answer, c.pages.Check(page, answer.Version, resp.StatusCode, resp.Header)
 	}
 	if answer.From == Hit && resp.ContentLength < 0 {
 		return answer, fmt.Errorf("%w: a hit without Content-Length", ErrTorn)
@@ -186,7 +195,7 @@ func (c *client) understand(page int, a Ask, resp *http.Response) (Answer, error
 	if encoding != "" && !strings.Contains(a.Encoding, encoding) {
 		return answer, fmt.Errorf("%w: Content-Encoding %q was not asked for", ErrTorn, encoding)
 	}
-	version, err := c.memos.read(c.site, page, encoding, c.body.Bytes(), &c.out)
+	version, err := c.memos.read(c.pages, page, resp.StatusCode, encoding, c.body.Bytes(), &c.out)
 	if err != nil {
 		return answer, fmt.Errorf("%w (%s, ETag %s)", err, answer.From, etag)
 	}
@@ -195,7 +204,7 @@ func (c *client) understand(page int, a Ask, resp *http.Response) (Answer, error
 		c.known[page] = known{etag, version}
 		c.etags.saw(page, etag, version)
 	}
-	return answer, c.site.CheckHeader(page, version, resp.Header)
+	return answer, c.pages.Check(page, version, resp.StatusCode, resp.Header)
 }
 
 // from reads Cache-Status (RFC 9211), of which the first member counts: ours.
@@ -228,7 +237,7 @@ func newMemos(pages int) memos {
 }
 
 // read returns the version that a body in some encoding shows. Space is used for decoding.
-func (m memos) read(s Site, page int, encoding string, raw []byte, space *bytes.Buffer) (int64, error) {
+func (m memos) read(p Pages, page, status int, encoding string, raw []byte, space *bytes.Buffer) (int64, error) {
 	of, ok := m[encoding]
 	if !ok {
 		return 0, fmt.Errorf("%w: Content-Encoding %q", ErrTorn, encoding)
@@ -238,7 +247,7 @@ func (m memos) read(s Site, page int, encoding string, raw []byte, space *bytes.
 		if err != nil {
 			return 0, fmt.Errorf("%w: decoding %s: %v", ErrTorn, encoding, err)
 		}
-		version, err := s.Read(page, body)
+		version, err := p.Read(page, status, body)
 		if err != nil && encoding != "" {
 			err = fmt.Errorf("%w (decoded from %s)", err, encoding)
 		}

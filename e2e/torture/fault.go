@@ -103,7 +103,7 @@ func (k *KillAtPoints) kill(ctx context.Context, s *Stage, point string) error {
 		k.Application.Env = append(clean[:len(clean):len(clean)], "CACHESRV_KILL="+point)
 		return s.start(ctx, k.Application)
 	})
-	if err != nil && !errors.Is(err, errKilled) { // it may pass the point while it replays
+	if err != nil && !errors.Is(err, ErrKilled) { // it may pass the point while it replays
 		return err
 	}
 	select {

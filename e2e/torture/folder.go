@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,7 +74,7 @@ func (f *Folder) Inspect(ctx context.Context, crashed bool) (flaws []string, err
 type fileReader struct {
 	up     *sync.RWMutex // held exclusively while the target is started: then files are not read
 	folder *Folder
-	site   Site
+	pages  Pages
 	memos  memos
 	rand   *rand.Rand
 	space  bytes.Buffer
@@ -93,7 +94,11 @@ func (r *fileReader) Read(_ context.Context, page int) (Answer, error) {
 func (r *fileReader) Close() error { return nil }
 
 func (r *fileReader) ask(page int, a Ask) (Answer, error) {
-	path := filepath.Join(r.folder.published(), r.site.Key(page).File().Page())
+	k, ok := r.pages.Key(page)
+	if !ok {
+		return Answer{From: Absent, Ask: a}, nil
+	}
+	path := filepath.Join(r.folder.published(), k.File().Page())
 	if a.Encoding != "" {
 		if _, err := os.Lstat(path); err != nil {
 			return absent(a, err)
@@ -104,7 +109,7 @@ func (r *fileReader) ask(page int, a Ask) (Answer, error) {
 	if err != nil {
 		return absent(a, err)
 	}
-	version, err := r.memos.read(r.site, page, a.Encoding, raw, &r.space)
+	version, err := r.memos.read(r.pages, page, http.StatusOK, a.Encoding, raw, &r.space)
 	if err != nil {
 		return Answer{}, fmt.Errorf("file %s: %w", path, err)
 	}

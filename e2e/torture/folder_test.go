@@ -58,7 +58,7 @@ func (f *Folder) file(site Site, page int) string {
 func TestFileReader(t *testing.T) {
 	site := Site{Host: "fake.test", Pages: 2, Size: 3000}
 	f, _ := published(t, site)
-	r := &fileReader{folder: f, site: site, memos: newMemos(site.Pages)}
+	r := &fileReader{folder: f, pages: numbered{site}, memos: newMemos(site.Pages)}
 	get := Ask{Method: "GET"}
 	if a, err := r.ask(0, get); err != nil || a.Version != 1 || a.From != File {
 		t.Errorf("page 0 is %+v, %v", a, err)

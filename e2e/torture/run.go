@@ -34,8 +34,8 @@ type run struct {
 }
 
 func newRun(c Config) *run {
-	r := &run{Config: c, memos: newMemos(c.Site.Pages), etags: newETags()}
-	r.ledger = newLedger(c.Site.Pages, func() {
+	r := &run{Config: c, memos: newMemos(c.Load.Pages), etags: newETags()}
+	r.ledger = newLedger(c.Load.Pages, func() {
 		if c.UntilViolated {
 			r.end()
 		}
@@ -95,13 +95,13 @@ func (r *run) rand(as role, n int) *rand.Rand {
 // say anything about encodings, and half ask for all sorts.
 func (r *run) reader(n int) Reader {
 	if r.Folder != nil && n%8 == 7 {
-		return &fileReader{up: &r.up, folder: r.Folder, site: r.Site, memos: r.memos, rand: r.rand(reading, n)}
+		return &fileReader{up: &r.up, folder: r.Folder, pages: r.Pages, memos: r.memos, rand: r.rand(reading, n)}
 	}
 	return r.client(r.rand(reading, n), n%2 == 1)
 }
 
 func (r *run) client(rnd *rand.Rand, encodings bool) *client {
-	return newClient(r.Target.BaseURL, r.Site, r.memos, r.etags, rnd, encodings)
+	return newClient(r.Target.BaseURL, r.Pages, r.memos, r.etags, rnd, encodings)
 }
 
 // read is one reader's loop.
@@ -196,6 +196,9 @@ func (r *run) commitOne(ctx context.Context, page int) {
 	}
 	r.counts.commits.Add(1)
 	r.ledger.invalidated(page, c.Version)
+	for _, other := range c.Also {
+		r.ledger.invalidated(other.Page, other.Version)
+	}
 }
 
 // silence waits, compares every page with the database, and inspects the folder.
@@ -231,8 +234,8 @@ func (r *run) owe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking for the committed versions: %w", err)
 	}
-	if len(versions) != r.Site.Pages {
-		return fmt.Errorf("the source has %d pages instead of %d", len(versions), r.Site.Pages)
+	if len(versions) != r.Load.Pages {
+		return fmt.Errorf("the source has %d pages instead of %d", len(versions), r.Load.Pages)
 	}
 	for page, version := range versions {
 		r.ledger.invalidated(page, version)
@@ -251,7 +254,7 @@ func (r *run) verify(ctx context.Context) error {
 		g.Go(func() error {
 			reader := r.client(r.rand(verifying, first), false)
 			defer closeAll(reader)
-			for page := first; page < r.Site.Pages; page += verifiers {
+			for page := first; page < r.Load.Pages; page += verifiers {
 				r.verifyPage(ctx, reader, page)
 				r.counts.verified.Add(1)
 			}
@@ -265,7 +268,7 @@ func (r *run) verify(ctx context.Context) error {
 func (r *run) verifyPage(ctx context.Context, c *client, page int) {
 	ways := append([]string{""}, encodings...)
 	if r.Folder != nil {
-		files := &fileReader{folder: r.Folder, site: r.Site, memos: r.memos}
+		files := &fileReader{folder: r.Folder, pages: r.Pages, memos: r.memos}
 		for _, encoding := range ways {
 			if a, err := files.ask(page, Ask{Method: "GET", Encoding: encoding}); !r.compare(page, a, err) {
 				return

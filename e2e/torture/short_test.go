@@ -9,4 +9,7 @@ const (
 	soaking   = false
 	duration  = 4 * time.Second
 	killsEach = 10 // of each database
+
+	indexDuration = 6 * time.Second
+	indexKills    = 3
 )

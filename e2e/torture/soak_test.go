@@ -9,4 +9,7 @@ const (
 	soaking   = true
 	duration  = time.Minute
 	killsEach = 100 // of each database
+
+	indexDuration = time.Minute
+	indexKills    = 50
 )

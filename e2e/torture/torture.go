@@ -30,8 +30,15 @@ type Committer interface {
 
 // A Commit has been invalidated.
 type Commit struct {
-	Version      int64
+	Version      int64         // of the page
 	Invalidation time.Duration // the part of the commit that is the cache's; 0: not known
+	Also         []Shown       // other pages that the commit has changed
+}
+
+// Shown is a version of a page.
+type Shown struct {
+	Page    int
+	Version int64
 }
 
 // A Source knows the newest committed version of every page. It is asked while nothing commits, and while the target is
@@ -116,6 +123,7 @@ type Config struct {
 	Commit Committer
 	Source Source
 	Site   Site  // Pages and Size are taken from Load
+	Pages  Pages // what the target serves, Load.Pages in number. Default: the Site's numbered pages
 	Fault  Fault // default none
 
 	// Folder is the cache's folder, if this program can see it: some readers then read its files as another server
@@ -134,6 +142,12 @@ type Config struct {
 func Run(ctx context.Context, c Config) (*Report, error) {
 	c.Load = c.Load.withDefaults()
 	c.Site.Pages, c.Site.Size = c.Load.Pages, c.Load.Size
+	if c.Pages == nil {
+		c.Pages = numbered{c.Site}
+	}
+	if c.Pages.Len() != c.Load.Pages {
+		return nil, fmt.Errorf("torture: the load is for %d pages, and there are %d", c.Load.Pages, c.Pages.Len())
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

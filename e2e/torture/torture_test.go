@@ -15,7 +15,7 @@ import (
 // quick is a load that sees every violation within a moment.
 func quick(seed uint64) Load {
 	return Load{
-		Seed: seed, Duration: 600 * time.Millisecond, Pages: 8, Size: 3000, Readers: 12, Committers: 2, Rate: 200,
+		Seed: seed, Duration: 1500 * time.Millisecond, Pages: 8, Size: 3000, Readers: 12, Committers: 2, Rate: 200,
 		Pause: time.Millisecond, Silence: 20 * time.Millisecond,
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/cachesrv/cachesrv/cache/key"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
@@ -24,13 +25,17 @@ import (
 
 // Config holds every setting. Its parts are the groups that commands take as flags.
 type Config struct {
-	Folder `yaml:",inline"`
-	Store  `yaml:",inline"`
-	Serve  `yaml:",inline"`
-	Log    `yaml:",inline"`
+	Folder   `yaml:",inline"`
+	Database `yaml:",inline"`
+	Link     `yaml:",inline"`
+	Store    `yaml:",inline"`
+	Serve    `yaml:",inline"`
+	Uploads  `yaml:",inline"`
+	Index    `yaml:",inline"`
+	Log      `yaml:",inline"`
 
 	// Rules are matched by host and path; the first match wins. They stand in the file only.
-	Rules []rules.Rule `yaml:"rules" kong:"-"`
+	Rules Rules `yaml:"rules" kong:"-"`
 }
 
 // Folder says where the pages are.
@@ -38,9 +43,18 @@ type Folder struct {
 	Dir string `yaml:"dir" default:"data" placeholder:"DIR" help:"The site's folder; pages lie in DIR/cache."`
 }
 
+// Database says where a site keeps what its pages are made from.
+type Database struct {
+	DB string `yaml:"db" default:"sqlite" placeholder:"DB" help:"The database: sqlite (a file in DIR: index.db, example.db), or a postgres:// URL of a primary."`
+}
+
+// Link says where readers find the pages. Whatever may make a folder takes it.
+type Link struct {
+	Live string `yaml:"live" placeholder:"PATH" help:"Where the link that readers go through lies. The first to open the folder decides. Default: /run/cachesrv/NAME, else $$XDG_RUNTIME_DIR/cachesrv/NAME, else DIR/cache/live."`
+}
+
 // Store configures the page store of a server.
 type Store struct {
-	Live     string     `yaml:"live" placeholder:"PATH" help:"Where the link that readers go through lies. The first to open the folder decides. Default: /run/cachesrv/NAME, else $$XDG_RUNTIME_DIR/cachesrv/NAME, else DIR/cache/live."`
 	Plain    bool       `yaml:"plain" help:"Make a new folder one that two bare unlinks (page.tmp, then page) invalidate: no grace, no private pages, one variant per URL."`
 	MaxBytes unit.Size  `yaml:"max-bytes" default:"10GiB" placeholder:"SIZE" help:"Bound of the pages on disk."`
 	MaxPages unit.Count `yaml:"max-pages" default:"1000000" placeholder:"N" help:"Bound of their number."`
@@ -53,8 +67,20 @@ type Store struct {
 type Serve struct {
 	Listen string   `yaml:"listen" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to serve on, host:port."`
 	Hosts  []string `yaml:"hosts" name:"host" placeholder:"NAME" help:"Further host names of the site; others get a 421. The first is the one used in keys. Without any: the loopback names and the listen address."`
-	DB     string   `yaml:"db" default:"sqlite" placeholder:"DB" help:"The database: sqlite (DIR/example.db), or a postgres:// URL of a primary."`
 	Admin  string   `yaml:"admin" placeholder:"ADDR" help:"Serve /metrics, /healthz and /debug/pprof here: unix:/PATH, or a loopback host:port. Default: nowhere."`
+}
+
+// Uploads bounds what a package index takes in.
+type Uploads struct {
+	UploadMax unit.Size `yaml:"upload-max" default:"100MiB" placeholder:"SIZE" help:"The largest file the index takes."`
+}
+
+// Index configures a package index.
+type Index struct {
+	Title        string `yaml:"title" default:"Package index" placeholder:"TEXT" help:"What the index calls itself."`
+	Private      bool   `yaml:"private" help:"Show nothing without a token: reading, too, asks for one."`
+	Upstream     string `yaml:"upstream" placeholder:"URL" help:"Another index, like https://pypi.org: who asks for a project that is not here is sent there. Default: nowhere."`
+	SerialHeader string `yaml:"serial-header" default:"on" placeholder:"on|off" help:"Send X-PyPI-Last-Serial, which mirrors look at. Off, other servers can serve the pages from their files."`
 }
 
 // Log configures what is logged to standard error.
@@ -63,62 +89,110 @@ type Log struct {
 	LogFormat string `yaml:"log-format" default:"text" placeholder:"FORMAT" help:"How: text or json."`
 }
 
+// Rules are those of a server.
+type Rules []rules.Rule
+
 // Validate checks every setting and returns all that is wrong, one error per setting, each naming its key.
 func (c Config) Validate() error {
+	return Check(c.Folder, c.Database, c.Link, c.Store, c.Serve, c.Uploads, c.Index, c.Log, c.Rules)
+}
+
+// A Part is a group of settings.
+type Part interface{ check(bad complaint) }
+
+type complaint func(key, format string, args ...any)
+
+// Check is Validate for some parts: those that a command has.
+func Check(parts ...Part) error {
 	var errs []error
-	bad := func(key, format string, args ...any) {
-		errs = append(errs, &SettingError{Key: key, Err: fmt.Errorf(format, args...)})
+	for _, p := range parts {
+		p.check(func(key, format string, args ...any) {
+			errs = append(errs, &SettingError{Key: key, Err: fmt.Errorf(format, args...)})
+		})
 	}
-	if c.Dir == "" {
+	return errors.Join(errs...)
+}
+
+func (f Folder) check(bad complaint) {
+	if f.Dir == "" {
 		bad("dir", "it is empty")
 	}
-	if c.Live != "" && !filepath.IsAbs(c.Live) {
-		bad("live", "%q is not an absolute path; every process of the folder must find it", c.Live)
+}
+
+func (d Database) check(bad complaint) {
+	if err := checkDB(d.DB); err != nil {
+		bad("db", "%w", err)
 	}
+}
+
+func (l Link) check(bad complaint) {
+	if l.Live != "" && !filepath.IsAbs(l.Live) {
+		bad("live", "%q is not an absolute path; every process of the folder must find it", l.Live)
+	}
+}
+
+func (s Store) check(bad complaint) {
 	for _, bound := range []struct {
 		key   string
 		value int64
 	}{
-		{"max-bytes", int64(c.MaxBytes)}, {"max-pages", int64(c.MaxPages)}, {"min-free", int64(c.MinFree)},
-		{"memory", int64(c.Memory)}, {"page-max", int64(c.PageMax)},
+		{"max-bytes", int64(s.MaxBytes)}, {"max-pages", int64(s.MaxPages)}, {"min-free", int64(s.MinFree)},
+		{"memory", int64(s.Memory)}, {"page-max", int64(s.PageMax)},
 	} {
 		if bound.value <= 0 {
 			bad(bound.key, "it must be above 0")
 		}
 	}
-	if err := checkListen(c.Listen); err != nil {
+}
+
+func (s Serve) check(bad complaint) {
+	if err := checkListen(s.Listen); err != nil {
 		bad("listen", "%w", err)
 	}
-	for _, h := range c.Hosts {
+	for _, h := range s.Hosts {
 		if _, err := key.Host(h); err != nil {
 			bad("hosts", "%w", err)
 		}
 	}
-	if err := checkDB(c.DB); err != nil {
-		bad("db", "%w", err)
-	}
-	if err := CheckAdmin(c.Admin); err != nil {
+	if err := CheckAdmin(s.Admin); err != nil {
 		bad("admin", "%w", err)
 	}
-	if err := c.Log.Check(); err != nil {
-		errs = append(errs, err)
-	}
-	if _, err := rules.Compile(c.Rules); err != nil {
-		bad("rules", "%w", err)
-	}
-	return errors.Join(errs...)
 }
 
-// Check is Validate for this part alone, which every command has. (Under that name the flag parser would call it, and
-// not know where a wrong value comes from.)
-func (l Log) Check() error {
+func (u Uploads) check(bad complaint) {
+	if u.UploadMax <= 0 {
+		bad("upload-max", "it must be above 0")
+	}
+}
+
+// maxTitle bounds the index's title, in bytes.
+const maxTitle = 200
+
+func (i Index) check(bad complaint) {
+	if strings.TrimSpace(i.Title) == "" || len(i.Title) > maxTitle || strings.ContainsFunc(i.Title, unicode.IsControl) {
+		bad("title", "%.200q: it must be one line of at most %d bytes, and not empty", i.Title, maxTitle)
+	}
+	if _, err := i.UpstreamURL(); err != nil {
+		bad("upstream", "%w", err)
+	}
+	if i.SerialHeader != "on" && i.SerialHeader != "off" {
+		bad("serial-header", "%q is not on or off", i.SerialHeader)
+	}
+}
+
+func (l Log) check(bad complaint) {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, l.LogLevel) {
-		return &SettingError{"log-level", fmt.Errorf("%q is not debug, info, warn or error", l.LogLevel)}
+		bad("log-level", "%q is not debug, info, warn or error", l.LogLevel)
 	}
 	if !slices.Contains([]string{"text", "json"}, l.LogFormat) {
-		return &SettingError{"log-format", fmt.Errorf("%q is not text or json", l.LogFormat)}
+		bad("log-format", "%q is not text or json", l.LogFormat)
 	}
-	return nil
+}
+
+func (r Rules) check(bad complaint) {
+	if _, err := rules.Compile(r); err != nil {
+		bad("rules", "%w", err)
+	}
 }
 
 // A SettingError says which setting is wrong.
@@ -139,6 +213,32 @@ func checkListen(addr string) error {
 		return fmt.Errorf("%q: the port is not a number up to 65535", addr)
 	}
 	return nil
+}
+
+// UpstreamURL returns the other index's URL, without a slash at its end; nil when there is none.
+func (i Index) UpstreamURL() (*url.URL, error) {
+	if i.Upstream == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(i.Upstream)
+	switch {
+	case err != nil: // its text repeats the URL, password included
+		return nil, errors.New("not a URL; write it like https://pypi.org")
+	case u.User != nil:
+		return nil, errors.New("it has a user or password, which everybody would be sent: leave that out")
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return nil, fmt.Errorf("%.200q is not a URL like https://pypi.org", i.Upstream)
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(i.Upstream, "#"):
+		return nil, fmt.Errorf("%.200q has a query or fragment: leave that out", i.Upstream)
+	}
+	if _, err := key.Host(u.Host); err != nil {
+		return nil, err
+	}
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	if strings.HasSuffix(u.Path, "/simple") {
+		return nil, fmt.Errorf("%.200q: leave the /simple out; it is added to what clients are sent to", i.Upstream)
+	}
+	return u, nil
 }
 
 func checkDB(db string) error {

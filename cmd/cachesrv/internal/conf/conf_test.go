@@ -24,15 +24,20 @@ func write(t *testing.T, text string) string {
 func TestReadEveryKey(t *testing.T) {
 	no, grace, control := false, unit.Duration(90*time.Second), "max-age=60"
 	want := Config{
-		Folder: Folder{Dir: "/srv/site"},
-		Store:  Store{Live: "/run/live", Plain: true, MaxBytes: 1 << 30, MaxPages: 12, MinFree: 1 << 20, Memory: 4096, PageMax: 1e6},
-		Serve:  Serve{Listen: ":80", Hosts: []string{"a.example", "b.example"}, DB: "postgres://u@h/d", Admin: "unix:/run/a"},
-		Log:    Log{LogLevel: "debug", LogFormat: "json"},
+		Folder:   Folder{Dir: "/srv/site"},
+		Database: Database{DB: "postgres://u@h/d"},
+		Link:     Link{Live: "/run/live"},
+		Store:    Store{Plain: true, MaxBytes: 1 << 30, MaxPages: 12, MinFree: 1 << 20, Memory: 4096, PageMax: 1e6},
+		Serve:    Serve{Listen: ":80", Hosts: []string{"a.example", "b.example"}, Admin: "unix:/run/a"},
+		Uploads:  Uploads{UploadMax: 10 << 20},
+		Index:    Index{Title: "Tea", Private: true, Upstream: "https://pypi.org", SerialHeader: "off"},
+		Log:      Log{LogLevel: "debug", LogFormat: "json"},
 		Rules: []rules.Rule{{Host: "a.example", Path: "/x", Cache: &no, Query: []string{"page"}, IgnoreQuery: []string{"utm_*"},
 			Grace: &grace, ClientControl: &control}},
 	}
 	f, err := Read(write(t, `
 dir: /srv/site
+db: postgres://u@h/d
 live: /run/live
 plain: true
 max-bytes: 1GiB
@@ -42,8 +47,12 @@ memory: 4096
 page-max: 1MB
 listen: ":80"
 hosts: [a.example, b.example]
-db: postgres://u@h/d
 admin: unix:/run/a
+upload-max: 10MiB
+title: Tea
+private: true
+upstream: https://pypi.org
+serial-header: off
 log-level: debug
 log-format: json
 rules:
@@ -111,10 +120,13 @@ func TestReadRefuses(t *testing.T) {
 
 func valid() Config {
 	return Config{
-		Folder: Folder{Dir: "data"},
-		Store:  Store{MaxBytes: 1, MaxPages: 1, MinFree: 1, Memory: 1, PageMax: 1},
-		Serve:  Serve{Listen: "127.0.0.1:0", DB: "sqlite"},
-		Log:    Log{LogLevel: "info", LogFormat: "text"},
+		Folder:   Folder{Dir: "data"},
+		Database: Database{DB: "sqlite"},
+		Store:    Store{MaxBytes: 1, MaxPages: 1, MinFree: 1, Memory: 1, PageMax: 1},
+		Serve:    Serve{Listen: "127.0.0.1:0"},
+		Uploads:  Uploads{UploadMax: 1},
+		Index:    Index{Title: "T", SerialHeader: "on"},
+		Log:      Log{LogLevel: "info", LogFormat: "text"},
 	}
 }
 
@@ -139,6 +151,17 @@ func TestValidate(t *testing.T) {
 		{"admin name", func(c *Config) { c.Admin = "example.org:9" }, "not a loopback address"},
 		{"admin any", func(c *Config) { c.Admin = ":9" }, "not a loopback address"},
 		{"admin path", func(c *Config) { c.Admin = "unix:x" }, "absolute"},
+		{"upload", func(c *Config) { c.UploadMax = 0 }, "upload-max: it must be above 0"},
+		{"title", func(c *Config) { c.Title = " " }, "title: "},
+		{"title line", func(c *Config) { c.Title = "a\nb" }, "one line"},
+		{"serial", func(c *Config) { c.SerialHeader = "yes" }, "serial-header: \"yes\" is not on or off"},
+		{"upstream", func(c *Config) { c.Upstream = "ftp://h" }, "upstream: \"ftp://h\" is not a URL like"},
+		{"upstream host", func(c *Config) { c.Upstream = "https://" }, "is not a URL like"},
+		{"upstream user", func(c *Config) { c.Upstream = "https://u:p@h" }, "upstream: it has a user"},
+		{"upstream bad", func(c *Config) { c.Upstream = "https://u:p@h%zz" }, "upstream: not a URL; write"},
+		{"upstream query", func(c *Config) { c.Upstream = "https://h/?" }, "has a query or fragment"},
+		{"upstream fragment", func(c *Config) { c.Upstream = "https://h/#" }, "has a query or fragment"},
+		{"upstream simple", func(c *Config) { c.Upstream = "https://h/simple/" }, "leave the /simple out"},
 		{"level", func(c *Config) { c.LogLevel = "loud" }, "log-level"},
 		{"format", func(c *Config) { c.LogFormat = "xml" }, "log-format"},
 		{"rules", func(c *Config) { c.Rules = []rules.Rule{{}} }, "rules: rule 1"},
@@ -150,6 +173,11 @@ func TestValidate(t *testing.T) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		})
+	}
+	for given, want := range map[string]string{"https://pypi.org/": "https://pypi.org", "http://[::1]:80/a//": "http://[::1]:80/a"} {
+		if u, err := (Index{Upstream: given}).UpstreamURL(); err != nil || u.String() != want {
+			t.Errorf("upstream %s: %v, %v", given, u, err)
+		}
 	}
 	c := valid()
 	c.DB = "postgres://u:secret%w@h/d"

@@ -3,13 +3,13 @@ package example
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/database"
 )
 
 // A Note is a row of the one table.
@@ -41,22 +41,19 @@ type notebook interface {
 	Close() error
 }
 
-// openTimeout bounds the first contact with the database.
-const openTimeout = 10 * time.Second
-
 // openNotebook connects, makes the tables, replays, and lifts the store's fence.
 func openNotebook(ctx context.Context, store *cache.Store, db string, log *slog.Logger) (notebook, error) {
-	if db == "sqlite" {
+	if db == database.SQLite {
 		path := filepath.Join(store.Dir(), "example.db")
 		book, err := openSQLite(ctx, store, path, log)
 		if err != nil {
-			return nil, fmt.Errorf("database %s: %w", path, err)
+			return nil, database.Explain(path, err)
 		}
 		return book, nil
 	}
 	book, err := openPostgres(ctx, store, db, log)
 	if err != nil {
-		return nil, fmt.Errorf("database %s: %w", redacted(db), explainPostgres(err))
+		return nil, database.Explain(db, err)
 	}
 	return book, nil
 }

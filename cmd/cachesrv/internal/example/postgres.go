@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"strings"
-	"syscall"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/database"
 	"github.com/cachesrv/cachesrv/invalidate"
 )
 
@@ -43,14 +39,7 @@ func makeTable(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 func openPostgres(ctx context.Context, store *cache.Store, dsn string, log *slog.Logger) (_ *postgresBook, err error) {
-	c, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, err
-	}
-	if c.ConnConfig.ValidateConnect == nil { // a page must not be rendered from a replica's past
-		c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, c)
+	pool, err := database.Postgres(ctx, dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +48,7 @@ func openPostgres(ctx context.Context, store *cache.Store, dsn string, log *slog
 			pool.Close()
 		}
 	}()
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	opening, cancel := context.WithTimeout(ctx, database.OpenTimeout)
 	defer cancel()
 	if err := makeTable(opening, pool); err != nil {
 		return nil, err
@@ -142,38 +131,4 @@ func (b *postgresBook) change(ctx context.Context, statement string, args ...any
 		return Note{}, err
 	}
 	return n, tx.Commit(ctx)
-}
-
-// redacted is a DSN that may be shown.
-func redacted(dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return "(not shown)"
-	}
-	return u.Redacted()
-}
-
-// explainPostgres adds what to do to the errors of a first contact.
-func explainPostgres(err error) error {
-	var server *pgconn.PgError
-	var dns *net.DNSError
-	todo := ""
-	switch {
-	case errors.As(err, &server) && server.Code == "3D000":
-		todo = "create the database (createdb), or correct --db (CACHESRV_DB)"
-	case errors.As(err, &server) && (server.Code == "28P01" || server.Code == "28000"):
-		todo = "correct user and password in --db (CACHESRV_DB), or pg_hba.conf"
-	case errors.As(err, &server) && server.Code == "42501":
-		todo = "let the user create tables: GRANT CREATE ON SCHEMA public and ON DATABASE"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		todo = "start PostgreSQL, or correct host and port in --db (CACHESRV_DB)"
-	case errors.As(err, &dns):
-		todo = "correct the host in --db (CACHESRV_DB)"
-	case errors.Is(err, context.DeadlineExceeded):
-		todo = fmt.Sprintf("there was no answer within %v; check host and port in --db (CACHESRV_DB)", openTimeout)
-	default:
-		return err
-	}
-	// pgx lists the addresses it has tried in lines of their own.
-	return fmt.Errorf("%s: %s", strings.ReplaceAll(err.Error(), "\n\t", " "), todo)
 }

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +18,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/cachesrv/cachesrv/cache"
-	"github.com/cachesrv/cachesrv/cache/key"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
 	"github.com/cachesrv/cachesrv/invalidate"
 	"github.com/cachesrv/cachesrv/middleware"
 	"github.com/cachesrv/cachesrv/render"
@@ -40,16 +39,16 @@ type site struct {
 	log   *slog.Logger
 }
 
-// handler puts the site together. From the outside in: wrong hosts are refused, changes asked for by other sites are,
-// the cache answers what it can, the site the rest.
+// handler puts the site together. From the outside in: changes asked for by other sites are refused, the cache answers
+// what it can, the site the rest.
 func (s *site) handler(store *cache.Store, hosts []string, list []rules.Rule) (http.Handler, error) {
-	cached, err := byRule(middleware.Options{Store: store, Hosts: hosts, Logger: s.log}, list)
+	ways, err := serve.NewWays(middleware.Options{Store: store, Hosts: hosts, Logger: s.log}, list)
 	if err != nil {
 		return nil, err
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = s.showError
-	e.Use(cached)
+	e.Use(echoed(ways))
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		e.Add(method, "/", s.list)
 		e.Add(method, "/notes/:id", s.note)
@@ -57,79 +56,18 @@ func (s *site) handler(store *cache.Store, hosts []string, list []rules.Rule) (h
 	e.POST("/notes", s.add)
 	e.POST("/notes/:id", s.edit) // for forms, which know no PUT
 	e.PUT("/notes/:id", s.edit)
-	return onlyHosts(hosts, http.NewCrossOriginProtection().Handler(e)), nil
+	return http.NewCrossOriginProtection().Handler(e), nil
 }
 
-// byRule gives each rule a middleware of its own over the one store. A URL matches one rule, so no page is kept in two
-// ways.
-func byRule(base middleware.Options, list []rules.Rule) (echo.MiddlewareFunc, error) {
-	set, err := rules.Compile(list)
-	if err != nil {
-		return nil, err
-	}
-	ways := make([]echo.MiddlewareFunc, 1+len(list)) // the first is for what no rule matches
-	for i := range ways {
-		o := base
-		if i > 0 {
-			apply(list[i-1], &o)
-		}
-		c, err := middleware.New(o)
-		if err != nil {
-			return nil, fmt.Errorf("rule %d: %w", i, err)
-		}
-		ways[i] = c.Echo()
-	}
+// echoed is the ways' caches as a middleware of Echo.
+func echoed(ways *serve.Ways) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		handlers := make([]echo.HandlerFunc, len(ways))
-		for i, way := range ways {
-			handlers[i] = way(next)
+		handlers := make([]echo.HandlerFunc, len(ways.Caches))
+		for i, c := range ways.Caches {
+			handlers[i] = c.Echo()(next)
 		}
-		return func(c echo.Context) error { return handlers[1+match(set, c.Request())](c) }
-	}, nil
-}
-
-func apply(r rules.Rule, o *middleware.Options) {
-	if !r.Cached() {
-		o.Skipper = func(*http.Request) bool { return true }
+		return func(c echo.Context) error { return handlers[ways.Of(c.Request())](c) }
 	}
-	o.Query, o.IgnoreQuery = r.Query, r.IgnoreQuery
-	if r.Grace != nil {
-		o.Grace = time.Duration(*r.Grace)
-	}
-	if r.ClientControl != nil {
-		o.ClientControl = *r.ClientControl
-	}
-}
-
-// match returns the index of the rule for a request, or -1: also for one without a key, which is not cached anyway.
-func match(set *rules.Set, r *http.Request) int {
-	host, err := key.Host(r.Host)
-	if err != nil {
-		return -1
-	}
-	path, err := key.Path(r.URL.EscapedPath())
-	if err != nil {
-		return -1
-	}
-	return set.Match(host, path)
-}
-
-// onlyHosts refuses requests for other sites: a page that names its own host must not be made to name another.
-func onlyHosts(hosts []string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		host, err := key.Host(r.Host)
-		if err != nil {
-			http.Error(w, "cachesrv: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-		if !slices.Contains(hosts, host) {
-			http.Error(w, fmt.Sprintf("cachesrv: this site is not %s: if it should be, start it with --host %s", host, host),
-				http.StatusMisdirectedRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 func (s *site) list(c echo.Context) error {

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
 	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/database"
 	"github.com/cachesrv/cachesrv/invalidate"
 )
 
@@ -28,10 +26,7 @@ const sqliteSchema = `CREATE TABLE IF NOT EXISTS note (
 ) STRICT`
 
 func openSQLite(ctx context.Context, store *cache.Store, path string, log *slog.Logger) (_ *sqliteBook, err error) {
-	// WAL, so that readers see the last commit and wait for no writer; immediate, so that a transaction never finds
-	// at its first write that its snapshot is too old.
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_txlock=immediate"}
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := database.Writer(path)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +35,7 @@ func openSQLite(ctx context.Context, store *cache.Store, path string, log *slog.
 			_ = db.Close()
 		}
 	}()
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	opening, cancel := context.WithTimeout(ctx, database.OpenTimeout)
 	defer cancel()
 	if _, err := db.ExecContext(opening, sqliteSchema); err != nil {
 		return nil, fmt.Errorf("create the table note: %w: move the file away if it is not ours", err)

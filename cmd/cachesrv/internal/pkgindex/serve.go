@@ -1,0 +1,149 @@
+package pkgindex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+
+	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
+	"github.com/cachesrv/cachesrv/middleware"
+	"github.com/cachesrv/cachesrv/render/index"
+	"github.com/cachesrv/cachesrv/render/index/catalog"
+	"github.com/cachesrv/cachesrv/static/assets"
+)
+
+// Options say what to serve.
+type Options struct {
+	Config conf.Config  // validated
+	Demo   bool         // fill an empty index with sample projects. Default false
+	Logger *slog.Logger // required
+	Stdout io.Writer    // where the URL and what to try are printed; required
+}
+
+// Serve runs the index until ctx ends; then it lets requests under way finish, within 10 s. The order matters: the
+// store opens fenced, the catalog replays what the database has committed meanwhile and lifts that fence, and only
+// then does anyone get an answer. At the end it is the other way round: no request is left when the catalog is closed,
+// and no commit when the store is.
+func Serve(ctx context.Context, o Options) (err error) {
+	c := o.Config
+	if c.Plain {
+		return fmt.Errorf("%w: leave --plain (CACHESRV_PLAIN) out", ErrPlain)
+	}
+	store, err := serve.OpenStore(ctx, c, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	cat, err := Open(ctx, store, c.Database, c.Uploads, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cat.Close()) }()
+
+	token := ""
+	if o.Demo {
+		if token, err = prepareDemo(ctx, cat, store.Dir(), o.Logger); err != nil {
+			return stopped(ctx, err)
+		}
+	}
+	ln, err := serve.Listen(ctx, c.Serve)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	servers, err := serve.Admin(ctx, c.Admin, store, cat.Ping)
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
+		defer s.Listener.Close()
+	}
+	site, err := newSite(store.Dir(), cat, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close()) }()
+	handler, err := cached(site, store, ln.Hosts, c, o.Logger)
+	if err != nil {
+		return err
+	}
+	maker := serve.Maker{Site: "index", Host: ln.Hosts[0], Rules: c.Rules, Settings: c.Index}
+	if err := maker.DropOthers(ctx, store, o.Logger); err != nil {
+		return err
+	}
+	if err := greet(o.Stdout, ln.Base, c, token); err != nil {
+		return err
+	}
+	return serve.All(ctx, append(servers, serve.Site(ln, handler, o.Logger))...)
+}
+
+// stopped returns err, or nil when it comes from being asked to stop.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+func newSite(dir string, cat *catalog.Catalog, o Options) (*index.Site, error) {
+	upstream, err := o.Config.UpstreamURL()
+	if err != nil {
+		return nil, err
+	}
+	return index.New(index.Options{
+		Catalog: cat, Files: filepath.Join(dir, "files"), Title: o.Config.Title, Private: o.Config.Private,
+		Upstream: upstream, OmitSerial: o.Config.SerialHeader == "off", MaxFile: int64(o.Config.UploadMax),
+		Asset: assets.URL, Assets: assets.Handler(), Logger: o.Logger,
+	})
+}
+
+// cached puts the caches into the site: two over the one store, as pages of the simple API have variants and pages for
+// people have none.
+func cached(site *index.Site, store *cache.Store, hosts []string, c conf.Config, log *slog.Logger) (http.Handler, error) {
+	pages := middleware.Options{Store: store, Hosts: hosts, Logger: log}
+	if c.Private {
+		pages.Authorize = index.Authorize
+	}
+	simple := pages
+	simple.Variant, simple.Vary = index.Variant, index.Vary()
+	simpleWays, err := serve.NewWays(simple, c.Rules)
+	if err != nil {
+		return nil, err
+	}
+	pageWays, err := serve.NewWays(pages, c.Rules)
+	if err != nil {
+		return nil, err
+	}
+	return site.Handler(index.Caches{Simple: simpleWays.Handler, Pages: pageWays.Handler}), nil
+}
+
+// greet prints where the index is and what to do with it. token is the demo's; "" without.
+func greet(w io.Writer, base string, c conf.Config, token string) error {
+	if _, err := fmt.Fprintf(w, "cachesrv index: %s/   data: %s   stop: Ctrl-C\n\n", base, c.Dir); err != nil {
+		return err
+	}
+	if token != "" {
+		return greetDemo(w, base, c, token)
+	}
+	_, err := fmt.Fprintf(w, `Who uploads needs a token (once per user: cachesrv user add NAME --dir %[2]s):
+  cachesrv token add --user NAME --dir %[2]s
+  twine upload --repository-url %[1]s/legacy/ -u __token__ -p TOKEN dist/*
+  pip install --index-url %[3]s/simple/ PROJECT
+
+`, base, c.Dir, withCredentials(base, c.Private, "TOKEN"))
+	return err
+}
+
+// withCredentials adds to the URL what pip needs to read a private index.
+func withCredentials(base string, private bool, token string) string {
+	if !private {
+		return base
+	}
+	return "http://__token__:" + token + "@" + base[len("http://"):]
+}

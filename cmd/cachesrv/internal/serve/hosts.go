@@ -1,0 +1,55 @@
+package serve
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/cachesrv/cachesrv/cache/key"
+)
+
+// siteHosts lists the names the site answers to; the first is the one in keys. A name given without a port is good
+// with the listener's too, as that is how it is reached without a proxy in front. here is a name that leads to the
+// listener from this machine.
+func siteHosts(addr *net.TCPAddr, names []string) (hosts []string, here string) {
+	add := func(name string) {
+		if host, err := key.Host(name); err == nil && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	port := strconv.Itoa(addr.Port)
+	for _, name := range names {
+		add(name)
+	}
+	for _, name := range names {
+		add(name + ":" + port) // no host name, and not added, if it has a port already
+	}
+	here = "127.0.0.1:" + port
+	if !addr.IP.IsUnspecified() {
+		here = addr.String()
+	}
+	for _, name := range []string{here, "127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port} {
+		add(name)
+	}
+	return hosts, here
+}
+
+// OnlyHosts refuses requests for other sites: a page that names its own host must not be made to name another.
+func OnlyHosts(hosts []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		host, err := key.Host(r.Host)
+		if err != nil {
+			http.Error(w, "cachesrv: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		if !slices.Contains(hosts, host) {
+			http.Error(w, fmt.Sprintf("cachesrv: this site is not %s: if it should be, start it with --host %s", host, host),
+				http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,5 @@
+//go:build e2e && soak
+
+package attack
+
+const unknownProjects = 10_000

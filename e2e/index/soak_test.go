@@ -1,0 +1,10 @@
+//go:build e2e && soak
+
+package index
+
+const (
+	soaking     = true
+	rounds      = 200
+	randomKills = 200
+	killsAt     = 10
+)
