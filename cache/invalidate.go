@@ -176,19 +176,16 @@ func (r *reaper) rows(ctx context.Context, sel inventory.Select) error {
 	if sel.Until == 0 {
 		return nil // nothing was ever published
 	}
-	var gone []int64
-	err := r.g.inv.Rows(ctx, sel, func(row *inventory.Row) error {
+	return r.g.inv.Rows(ctx, sel, func(row *inventory.Row) error {
 		if r.soft && row.Grace > 0 {
 			return r.grace(ctx, row)
 		}
-		gone = append(gone, row.ID)
 		if fault.Broken(fault.RowsBeforeUnlinks) {
-			_ = r.g.inv.Delete(ctx, gone)
+			_ = r.g.inv.Delete(ctx, []int64{row.ID})
 		}
+		r.s.keep.suspect(r.g, row.File) // and not "gone": a twin may still be under way
 		return r.row(row)
 	})
-	r.s.keep.gone(r.g, gone)
-	return err
 }
 
 // row drops one publication by what its row says of its files:

@@ -27,8 +27,7 @@ type upkeep struct {
 	swept time.Time
 
 	mu       sync.Mutex
-	pages    []*Page                 // with hits not yet written
-	ids      map[*generation][]int64 // rows whose pages are gone
+	pages    []*Page // with hits not yet written
 	below    map[*generation][]rowsBelow
 	suspects map[*generation]map[string]struct{} // files with rows that may be left over
 }
@@ -98,15 +97,6 @@ func (u *upkeep) hit(p *Page) {
 	}
 }
 
-// gone notes rows whose claims and pages were unlinked, in this order: they can be deleted.
-func (u *upkeep) gone(g *generation, ids []int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.ids[g])+len(ids) <= maxPending*10 {
-		u.ids[g] = append(u.ids[g], ids...)
-	}
-}
-
 // goneBelow notes that every row of a dropped subtree, up to an id, can be deleted.
 func (u *upkeep) goneBelow(g *generation, files inventory.Range, until int64) {
 	if until == 0 {
@@ -134,7 +124,6 @@ func (u *upkeep) suspect(g *generation, file string) {
 }
 
 func (u *upkeep) clear() {
-	u.ids = make(map[*generation][]int64)
 	u.below = make(map[*generation][]rowsBelow)
 	u.suspects = make(map[*generation]map[string]struct{})
 	u.pages = nil
@@ -184,7 +173,7 @@ func (u *upkeep) warn(what string, err error) {
 // flush writes hits and deletes rows.
 func (u *upkeep) flush(ctx context.Context) {
 	u.mu.Lock()
-	pages, ids, below, suspects := u.pages, u.ids, u.below, u.suspects
+	pages, below, suspects := u.pages, u.below, u.suspects
 	u.clear()
 	u.mu.Unlock()
 
@@ -202,7 +191,6 @@ func (u *upkeep) flush(ctx context.Context) {
 	}
 	// What is noted of a generation that was retired meanwhile is gone with it.
 	u.warn("count hits", g.inv.Hits(ctx, hits))
-	u.warn("delete rows", g.inv.Delete(ctx, ids[g]))
 	for _, b := range below[g] {
 		var gone []int64
 		err := g.inv.Rows(ctx, inventory.Select{Files: b.files, Until: b.until}, func(r *inventory.Row) error {
@@ -212,25 +200,44 @@ func (u *upkeep) flush(ctx context.Context) {
 		u.warn("read rows of a dropped subtree", err)
 		u.warn("delete rows of a dropped subtree", g.inv.Delete(ctx, gone))
 	}
+	var gone []int64
 	for file := range suspects[g] {
-		u.warn("delete left-over rows", u.s.collect(ctx, g, inventory.Select{Files: inventory.Range{From: file}}))
+		ids, err := u.s.left(ctx, g, inventory.Select{Files: inventory.Range{From: file}})
+		u.warn("look for left-over rows", err)
+		gone = append(gone, ids...)
 	}
+	u.warn("delete left-over rows", g.inv.Delete(ctx, gone))
 }
 
 // collect deletes the selected rows whose publication is gone for good.
 func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select) error {
-	var gone []int64
-	err := g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
-		dead, err := g.dead(r)
-		if dead { // a bare rm left its twins; when the row is gone, nothing tells of them any more
-			err = g.unlinkTwinsOf(r) // whatever r says: one may have been made since it was read
-		}
-		if dead && err == nil {
-			gone = append(gone, r.ID)
-		}
-		return err
-	})
+	gone, err := s.left(ctx, g, sel)
 	return errors.Join(err, g.inv.Delete(ctx, gone))
+}
+
+// left finds the selected rows whose publication is gone for good, and removes their twins: when a row is gone, nothing
+// tells of them any more. The order matters, for a twin maker may have claimed while the page was still there, and die
+// with its twin linked: when the page is gone no other begins, when there is no claim then either none is under way, and
+// what they all have left is unlinked, whatever the row says of twins. [model: "one look before delete"]
+func (s *Store) left(ctx context.Context, g *generation, sel inventory.Select) (gone []int64, err error) {
+	err = g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
+		dead, err := g.dead(r)
+		if !dead || err != nil {
+			return err
+		}
+		switch _, err := g.pages.Stat(fault.RowClaim, r.Claim); {
+		case err == nil:
+			return nil // later
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		if err := g.unlinkTwinsOf(r); err != nil {
+			return err
+		}
+		gone = append(gone, r.ID)
+		return nil
+	})
+	return gone, err
 }
 
 // unlinkTwinsOf removes the twins of a publication that is gone; those beside a newer page have its stamp.
@@ -369,6 +376,9 @@ func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
 	}
 	if _, err := g.pages.Stat(fault.RowClaim, row.Claim); err == nil {
 		return false, nil // a twin may just be coming, or its maker have died: the row is needed to find it
+	}
+	if err := g.unlinkTwinsOf(row); err != nil { // of a maker that has come and gone since
+		return false, err
 	}
 	dir, _ := splitLast(row.File)
 	g.removeEmpty(dir)
