@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -84,7 +85,7 @@ type checker struct {
 
 // problem notes what is wrong with a file, unless the file has changed since st was read.
 func (c *checker) problem(folder *sys.Dir, dir, name string, st sys.Stat, broken bool, format string, args ...any) {
-	if now, err := folder.Stat(name); err != nil || identityOf(now) != identityOf(st) {
+	if now, err := folder.Stat(fault.CheckRead, name); err != nil || identityOf(now) != identityOf(st) {
 		return
 	}
 	if len(c.report.Problems) >= maxProblems {
@@ -100,11 +101,11 @@ func (c *checker) problem(folder *sys.Dir, dir, name string, st sys.Stat, broken
 
 // folderRename drops by moving to the trash, which works for whatever it is.
 func (c *checker) folderRename(folder *sys.Dir, name string) (bool, error) {
-	return folder.Rename(name, c.s.trash, c.s.uniqueName("repaired"))
+	return folder.Rename(fault.CheckRepair, name, c.s.trash, c.s.uniqueName("repaired"))
 }
 
 func (c *checker) entry(ctx context.Context, folder *sys.Dir, dir, name string, isDir bool) error {
-	st, err := folder.Stat(name)
+	st, err := folder.Stat(fault.CheckRead, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -139,12 +140,12 @@ func (c *checker) entry(ctx context.Context, folder *sys.Dir, dir, name string, 
 }
 
 func (c *checker) claim(folder *sys.Dir, dir, name string, st sys.Stat) error {
-	fd, err := folder.OpenFile(name)
+	fd, err := folder.OpenFile(fault.CheckRead, name)
 	if err != nil {
 		return ignoreGone(err)
 	}
-	defer sys.CloseFD(fd)
-	free, err := sys.TryLock(fd)
+	defer sys.CloseFD(fault.CheckRead, fd)
+	free, err := sys.TryLock(fault.CheckRead, fd)
 	if err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func (c *checker) claim(folder *sys.Dir, dir, name string, st sys.Stat) error {
 }
 
 func (c *checker) page(ctx context.Context, folder *sys.Dir, dir, name, pageName string, k Key, st sys.Stat) error {
-	fd, err := folder.OpenFile(name)
+	fd, err := folder.OpenFile(fault.CheckRead, name)
 	if err != nil {
 		return ignoreGone(err)
 	}
@@ -176,7 +177,7 @@ func (c *checker) page(ctx context.Context, folder *sys.Dir, dir, name, pageName
 		c.problem(folder, dir, name, st, true, "the inventory has it under the key %q", row.Key)
 		return nil
 	}
-	if _, err := verify(f, &row, 0); err != nil {
+	if _, err := verify(fault.CheckRead, f, &row, 0); err != nil {
 		c.problem(folder, dir, name, st, true, "%v", err)
 		return nil
 	}
@@ -195,7 +196,7 @@ func (c *checker) page(ctx context.Context, folder *sys.Dir, dir, name, pageName
 // twin compares a twin with its page. One without a page is a left-over, as nothing serves it; one beside another
 // publication would be served.
 func (c *checker) twin(folder *sys.Dir, dir, name, pageName, suffix string, st sys.Stat) error {
-	page, err := folder.Stat(pageName)
+	page, err := folder.Stat(fault.CheckRead, pageName)
 	if errors.Is(err, fs.ErrNotExist) {
 		c.problem(folder, dir, name, st, false, "a twin without a page (the next fill takes it away)")
 		return nil
@@ -221,7 +222,7 @@ func (c *checker) twin(folder *sys.Dir, dir, name, pageName, suffix string, st s
 
 func sameContent(folder *sys.Dir, twinName, suffix, pageName string) (bool, error) {
 	digest := func(name string, decode func(io.Reader) (io.Reader, error)) (sum [32]byte, err error) {
-		fd, err := folder.OpenFile(name)
+		fd, err := folder.OpenFile(fault.CheckRead, name)
 		if err != nil {
 			return sum, err
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
 )
@@ -67,17 +68,17 @@ func (c *claim) take() error {
 		if err := c.openFolders(); err != nil {
 			return err
 		}
-		fd, err := c.folder.Create(name)
+		fd, err := c.folder.Create(fault.ClaimCreate, name)
 		switch {
 		case err == nil:
-			locked, err := sys.TryLock(fd)
+			locked, err := sys.TryLock(fault.ClaimLock, fd)
 			if err != nil || !locked {
 				// Between our two calls someone took the new file for an orphan, and is about to unlink it.
-				_ = sys.CloseFD(fd)
+				_ = sys.CloseFD(fault.ClaimClose, fd)
 				return errors.Join(err, ErrClaimed)
 			}
-			st, err := sys.Fstat(fd)
-			c.fd, c.inode = fd, st.Ino
+			c.fd = fd
+			c.inode, err = sys.Inode(fault.ClaimStat, fd)
 			return err
 		case errors.Is(err, fs.ErrExist):
 			gone, err := reclaim(c.folder, name)
@@ -99,12 +100,12 @@ func (c *claim) take() error {
 func (c *claim) openFolders() error {
 	c.closeFolders()
 	var err error
-	if c.folder, err = c.gen.pages.OpenOrMake(c.file.Folder); err != nil {
+	if c.folder, err = c.gen.pages.OpenOrMake(fault.ClaimFolder, c.file.Folder); err != nil {
 		return err
 	}
 	c.place = c.folder
 	if c.file.Variant != "" {
-		c.place, err = c.folder.OpenOrMake(c.file.Base + key.VariantSuffix)
+		c.place, err = c.folder.OpenOrMake(fault.ClaimFolder, c.file.Base+key.VariantSuffix)
 	}
 	return err
 }
@@ -120,26 +121,26 @@ func (c *claim) name(private bool) string {
 
 // reclaim unlinks a claim whose owner died: the kernel gave its lock back. It reports whether the name is free now.
 func reclaim(folder *sys.Dir, name string) (gone bool, err error) {
-	fd, err := folder.OpenFile(name)
+	fd, err := folder.OpenFile(fault.OrphanOpen, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	if err != nil {
 		return removeForeign(folder, name, err)
 	}
-	defer sys.CloseFD(fd)
-	st, err := sys.Fstat(fd)
+	defer sys.CloseFD(fault.OrphanClose, fd)
+	st, err := sys.Fstat(fault.OrphanStat, fd)
 	if err != nil {
 		return false, err
 	}
 	if !st.Regular() {
 		return removeForeign(folder, name, nil)
 	}
-	if locked, err := sys.TryLock(fd); err != nil || !locked {
+	if locked, err := sys.TryLock(fault.OrphanLock, fd); err != nil || !locked {
 		return false, err
 	}
 	// We hold the lock of this inode; is it still the one at the name? While we do, nobody else reclaims it.
-	at, err := folder.Stat(name)
+	at, err := folder.Stat(fault.OrphanName, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
@@ -149,13 +150,13 @@ func reclaim(folder *sys.Dir, name string) (gone bool, err error) {
 	if at.Ino != st.Ino || at.Dev != st.Dev {
 		return false, nil
 	}
-	_, err = folder.Unlink(name)
+	_, err = folder.Unlink(fault.OrphanUnlink, name)
 	return err == nil, err
 }
 
 // removeForeign removes what was planted at a claim's name: a link, a FIFO, a socket. Nobody can hold such a claim.
 func removeForeign(folder *sys.Dir, name string, openErr error) (gone bool, err error) {
-	st, err := folder.Stat(name)
+	st, err := folder.Stat(fault.OrphanName, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
@@ -165,14 +166,14 @@ func removeForeign(folder *sys.Dir, name string, openErr error) (gone bool, err 
 	if st.Regular() || st.IsDir() {
 		return false, openErr
 	}
-	_, err = folder.Unlink(name)
+	_, err = folder.Unlink(fault.OrphanUnlink, name)
 	return err == nil, err
 }
 
 // holdsName reports whether the claim's name still is that of our file. The link count alone can't tell: a copy made
 // by cp -al stands in for the name that an invalidation has unlinked.
 func (c *claim) holdsName() bool {
-	at, err := c.folder.Stat(c.file.Base + key.ClaimSuffix)
+	at, err := c.folder.Stat(fault.ClaimName, c.file.Base+key.ClaimSuffix)
 	return err == nil && at.Ino == c.inode
 }
 
@@ -182,14 +183,14 @@ func (c *claim) unlinkOwn() {
 		return // there is none, or the portable back-end renamed it away
 	}
 	if c.holdsName() {
-		_, _ = c.folder.Unlink(c.file.Base + key.ClaimSuffix)
+		_, _ = c.folder.Unlink(fault.ClaimUnlink, c.file.Base+key.ClaimSuffix)
 	}
 }
 
 // close lets go of the lock and the folders.
 func (c *claim) close() {
 	if c.fd >= 0 {
-		_ = sys.CloseFD(c.fd)
+		_ = sys.CloseFD(fault.ClaimClose, c.fd)
 		c.fd = -1
 	}
 	c.closeFolders()

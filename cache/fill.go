@@ -66,13 +66,13 @@ func (f *Fill) Write(p []byte) (int, error) {
 		return 0, f.err
 	}
 	if !f.large && f.size+int64(len(p)) > f.s.o.MemoryPageMax {
-		if f.err = sys.WriteAll(f.claim.fd, f.body); f.err != nil {
+		if f.err = sys.WriteAll(fault.ClaimWrite, f.claim.fd, f.body); f.err != nil {
 			return 0, f.err
 		}
 		f.large, f.body = true, nil
 	}
 	if f.large {
-		if f.err = sys.WriteAll(f.claim.fd, p); f.err != nil {
+		if f.err = sys.WriteAll(fault.ClaimWrite, f.claim.fd, p); f.err != nil {
 			return 0, f.err
 		}
 	} else {
@@ -95,7 +95,7 @@ func (f *Fill) Content() Body {
 // reader returns a file to read the large body from, at its beginning.
 func (f *Fill) reader() *os.File {
 	if f.file == nil && f.claim.fd >= 0 {
-		if fd, err := sys.Dup(f.claim.fd); err == nil {
+		if fd, err := sys.Dup(fault.ClaimDup, f.claim.fd); err == nil {
 			f.file = os.NewFile(uintptr(fd), f.claim.file.Claim())
 		}
 	}
@@ -185,7 +185,7 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 		return nil, errors.Join(err, fmt.Errorf("%w: a commit that concerns it has an unknown outcome", ErrInvalidated))
 	}
 	if !f.large {
-		if err := sys.WriteAll(c.fd, f.body); err != nil {
+		if err := sys.WriteAll(fault.ClaimWrite, c.fd, f.body); err != nil {
 			return nil, err
 		}
 	}
@@ -205,6 +205,9 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if err := s.identify(c, row); err != nil {
 		return nil, err
 	}
+	if fault.Broken(fault.CounterAfterRead) {
+		c.noted, _ = c.gen.inv.Counter(ctx)
+	}
 	earlier, ok, err := c.gen.inv.Publish(ctx, row, sibling, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
 	if err != nil {
 		return nil, err
@@ -213,7 +216,7 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 		return nil, fmt.Errorf("%w: by tag or prefix", ErrInvalidated)
 	}
 	fault.Point(fault.PublishRow)
-	if name, err := s.at.Readlink("current"); err != nil || name != c.gen.name {
+	if name, err := s.at.Readlink(fault.GenerationRead, "current"); err != nil || name != c.gen.name {
 		// Linking it into the trash would be harmless; saying that it is published would not be true.
 		return nil, errors.Join(fmt.Errorf("%w: its generation was retired", ErrInvalidated), err)
 	}
@@ -283,10 +286,10 @@ const PlainContentType = "text/html; charset=utf-8"
 // nanoseconds are a unique stamp.
 func (s *Store) identify(c *claim, row *inventory.Row) error {
 	sec, nsec := digestSeconds(row.Digest), s.nextStamp()
-	if err := sys.SetMtime(c.fd, sec, nsec); err != nil {
+	if err := sys.SetMtime(fault.ClaimMtime, c.fd, sec, nsec); err != nil {
 		return err
 	}
-	st, err := sys.Fstat(c.fd)
+	st, err := sys.Fstat(fault.ClaimLinks, c.fd)
 	if err != nil {
 		return err
 	}
@@ -337,12 +340,17 @@ func (c *claim) unlinkTwins(earlier []inventory.Earlier) error {
 		}
 		_, name := splitLast(e.File)
 		for _, suffix := range key.TwinSuffixes() {
-			if _, err := c.place.Unlink(name + suffix); err != nil {
+			if _, err := c.place.Unlink(fault.TwinClear, name+suffix); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// byRename: a control publishes as it should not be done; then the claim's name is gone.
+func byRename() bool {
+	return fault.Broken(fault.PublishByRename) || fault.Broken(fault.CompareAndRename)
 }
 
 // place publishes the claimed file, replacing what an expired page or an earlier fill of another process left there,
@@ -351,19 +359,19 @@ func (s *Store) place(c *claim, name string, earlier []inventory.Earlier) error 
 	if err := c.unlinkTwins(earlier); err != nil {
 		return err
 	}
-	if err := s.link(c, c.place, name); err != nil {
+	if err := s.link(fault.PageLink, c, c.place, name); err != nil {
 		return err
 	}
 	c.published = true
 	fault.Point(fault.PublishLinked)
-	st, err := sys.Fstat(c.fd)
-	if err == nil && (st.Links > linksPublished || linksPublished > 1 && !c.holdsName() && !fault.Broken(fault.PublishByRename)) {
+	st, err := sys.Fstat(fault.PageLinks, c.fd)
+	if err == nil && (st.Links > linksPublished || linksPublished > 1 && !c.holdsName() && !byRename()) {
 		// A copy made by cp -al keeps the inode alive when the claim is unlinked, and the kernel links it. (Or the
 		// claim was unlinked since; then the page would be next anyway.)
 		err = fmt.Errorf("%w: its claim was unlinked, or copied with cp -al", ErrInvalidated)
 	}
 	if err != nil {
-		_, unlinkErr := c.place.Unlink(name)
+		_, unlinkErr := c.place.Unlink(fault.PageWithdraw, name)
 		return errors.Join(err, unlinkErr)
 	}
 	// What is older than this page: the key's other form, and graced pages. (Failing here is harmless: they are no
@@ -371,10 +379,10 @@ func (s *Store) place(c *claim, name string, earlier []inventory.Earlier) error 
 	for _, e := range earlier {
 		_, old := splitLast(e.File)
 		if old != name {
-			_, _ = c.place.Unlink(old)
+			_, _ = c.place.Unlink(fault.FormClear, old)
 		}
 		if e.Graced {
-			_, _ = c.place.Unlink(old + key.StaleSuffix)
+			_, _ = c.place.Unlink(fault.GracedClear, old+key.StaleSuffix)
 		}
 	}
 	return nil

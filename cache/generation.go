@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
@@ -61,7 +62,7 @@ func (s *Store) current(ctx context.Context) (*generation, error) {
 			return nil, ErrClosed
 		}
 		if g := s.gen.Load(); g != nil && g.acquire() {
-			name, err := s.at.Readlink("current")
+			name, err := s.at.Readlink(fault.GenerationRead, "current")
 			if err == nil && name == g.name {
 				return g, nil
 			}
@@ -85,7 +86,7 @@ func (s *Store) follow(ctx context.Context) error {
 		return ErrClosed
 	}
 	if g := s.gen.Load(); g != nil {
-		if name, err := s.at.Readlink("current"); err == nil && name == g.name {
+		if name, err := s.at.Readlink(fault.GenerationRead, "current"); err == nil && name == g.name {
 			return nil // another goroutine has followed meanwhile
 		}
 	}
@@ -105,7 +106,7 @@ func (s *Store) lockGenerations(ctx context.Context) (unlock func(), err error) 
 	ctx, cancel := context.WithTimeout(ctx, generationTimeout)
 	defer cancel()
 	l := flock.New(s.path("generations"))
-	if _, err := l.TryLockContext(ctx, time.Millisecond); err != nil {
+	if err := waitLock(ctx, fault.GenerationLock, l, time.Millisecond); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
 	}
@@ -119,7 +120,7 @@ func (s *Store) openGeneration() error {
 	var err error
 	for range attempts {
 		var name string
-		name, err = s.at.Readlink("current")
+		name, err = s.at.Readlink(fault.GenerationRead, "current")
 		if errors.Is(err, fs.ErrNotExist) {
 			name, err = s.makeGeneration(nil)
 		}
@@ -149,7 +150,7 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 	g := &generation{name: name, calls: &s.calls}
 	g.refs.Store(1)
 	var err error
-	if g.pages, err = s.at.Open(name + "/pages"); err != nil {
+	if g.pages, err = s.at.Open(fault.GenerationOpen, name+"/pages"); err != nil {
 		return nil, err
 	}
 	inv, err := inventory.Open(s.path(name+"/inventory.db"), s.o.InventoryTimeout)
@@ -168,11 +169,11 @@ func (s *Store) makeGeneration(positions map[string]string) (name string, err er
 	name = fmt.Sprintf("gen-%d-%08x", time.Now().Unix(), rand.Uint32())
 	defer func() {
 		if err != nil {
-			_, _ = s.at.Rename(name, s.trash, s.uniqueName(name))
+			_, _ = s.at.Rename(fault.GenerationTrash, name, s.trash, s.uniqueName(name))
 		}
 	}()
 	for _, dir := range []string{name, name + "/pages"} {
-		if err := s.at.Make(dir); err != nil {
+		if err := s.at.Make(fault.GenerationMake, dir); err != nil {
 			return "", err
 		}
 	}
@@ -192,7 +193,7 @@ func (s *Store) makeGeneration(positions map[string]string) (name string, err er
 			return "", err
 		}
 	}
-	return name, s.at.Replace("current", name, s.uniqueName("current"))
+	return name, s.at.Replace(fault.GenerationName, "current", name, s.uniqueName("current"))
 }
 
 // discard moves a generation to the trash: from here on no reader finds its pages, as every hit resolves its path
@@ -200,13 +201,13 @@ func (s *Store) makeGeneration(positions map[string]string) (name string, err er
 //
 //	rename gen-N trash/… · unlink current
 func (s *Store) discard(name string) error {
-	if _, err := s.at.Rename(name, s.trash, s.uniqueName(name)); err != nil {
+	if _, err := s.at.Rename(fault.GenerationTrash, name, s.trash, s.uniqueName(name)); err != nil {
 		return err
 	}
-	if now, err := s.at.Readlink("current"); err != nil || now != name {
+	if now, err := s.at.Readlink(fault.GenerationRead, "current"); err != nil || now != name {
 		return ignoreGone(err)
 	}
-	_, err := s.at.Unlink("current")
+	_, err := s.at.Unlink(fault.GenerationUnname, "current")
 	return err
 }
 
@@ -217,10 +218,10 @@ func (s *Store) discardOthers(ctx context.Context, g *generation) error {
 		return err
 	}
 	defer unlock()
-	if now, err := s.at.Readlink("current"); err != nil || now != g.name {
+	if now, err := s.at.Readlink(fault.GenerationRead, "current"); err != nil || now != g.name {
 		return ignoreGone(err)
 	}
-	names, err := s.at.Names(".")
+	names, err := s.at.Names(fault.GenerationList, ".")
 	for _, name := range names {
 		if err == nil && strings.HasPrefix(name, "gen-") && name != g.name {
 			err = s.discard(name)
@@ -239,7 +240,7 @@ func (s *Store) retireGeneration(ctx context.Context, g *generation, reason stri
 		return err
 	}
 	defer unlock()
-	name, err := s.at.Readlink("current")
+	name, err := s.at.Readlink(fault.GenerationRead, "current")
 	if err == nil && name != g.name || errors.Is(err, fs.ErrNotExist) {
 		return nil // someone else has retired it meanwhile
 	}
@@ -276,7 +277,7 @@ func (s *Store) retireGeneration(ctx context.Context, g *generation, reason stri
 
 // retireAll discards every generation: after a power cut nothing of them can be trusted.
 func (s *Store) retireAll() error {
-	names, err := s.at.Names(".")
+	names, err := s.at.Names(fault.GenerationList, ".")
 	if err != nil {
 		return err
 	}
@@ -287,6 +288,6 @@ func (s *Store) retireAll() error {
 			}
 		}
 	}
-	_, err = s.at.Unlink("current")
+	_, err = s.at.Unlink(fault.GenerationUnname, "current")
 	return err
 }

@@ -33,7 +33,7 @@ func (s *Store) Invalidate(ctx context.Context, sel Selection) (Dropped, error) 
 		return Dropped{}, fmt.Errorf("invalidate: %w", err)
 	}
 	if err != nil {
-		if _, linkErr := s.at.Readlink("current"); errors.Is(linkErr, fs.ErrNotExist) {
+		if _, linkErr := s.at.Readlink(fault.GenerationRead, "current"); errors.Is(linkErr, fs.ErrNotExist) {
 			return Dropped{Retired: true}, nil // there is no generation, and the next one's fills claim after this
 		}
 		if fenceErr := s.Fence(ctx, "an invalidation could not reach the folder: "+err.Error()); fenceErr != nil {
@@ -62,6 +62,11 @@ func (sel Selection) check() error {
 	for _, k := range sel.Keys {
 		if !strings.HasPrefix(k.Path, "/") {
 			return fmt.Errorf("key %q: %w: build it with key.Parse", k, key.ErrInvalid)
+		}
+	}
+	for _, p := range sel.Prefixes {
+		if p.Path != "" && p.Path[0] != '/' {
+			return fmt.Errorf("prefix %q: %w: build it with key.ParsePrefix", p, key.ErrInvalid)
 		}
 	}
 	for _, t := range sel.Tags {
@@ -171,16 +176,16 @@ func (r *reaper) rows(ctx context.Context, sel inventory.Select) error {
 	if sel.Until == 0 {
 		return nil // nothing was ever published
 	}
-	var gone []int64
-	err := r.g.inv.Rows(ctx, sel, func(row *inventory.Row) error {
+	return r.g.inv.Rows(ctx, sel, func(row *inventory.Row) error {
 		if r.soft && row.Grace > 0 {
 			return r.grace(ctx, row)
 		}
-		gone = append(gone, row.ID)
+		if fault.Broken(fault.RowsBeforeUnlinks) {
+			_ = r.g.inv.Delete(ctx, []int64{row.ID})
+		}
+		r.s.keep.suspect(r.g, row.File) // and not "gone": a twin may still be under way
 		return r.row(row)
 	})
-	r.s.keep.gone(r.g, gone)
-	return err
 }
 
 // row drops one publication by what its row says of its files:
@@ -198,18 +203,18 @@ func (r *reaper) row(row *inventory.Row) error {
 	if folder == nil {
 		return nil
 	}
-	if err := r.unlink(folder, name, &r.dropped.Pages); err != nil {
+	if err := r.unlink(fault.PageDrop, folder, name, &r.dropped.Pages); err != nil {
 		return err
 	}
 	for i, e := range encodings {
 		// A soft purge by key records no intent that would keep twins from being made since the row was read.
 		if r.soft || row.Twins&(1<<i) != 0 {
-			if err := r.unlink(folder, name+e.suffix, &r.dropped.Twins); err != nil {
+			if err := r.unlink(fault.TwinDrop, folder, name+e.suffix, &r.dropped.Twins); err != nil {
 				return err
 			}
 		}
 	}
-	return r.unlink(folder, name+key.StaleSuffix, &r.dropped.Graced)
+	return r.unlink(fault.GracedDrop, folder, name+key.StaleSuffix, &r.dropped.Graced)
 }
 
 // seize takes the claim of a row's page away, so that the row can't be published any more, and opens the page's folder;
@@ -218,7 +223,10 @@ func (r *reaper) seize(row *inventory.Row) (folder *sys.Dir, name string, unlock
 	if unlock, err = r.s.guard(row.Claim); err != nil {
 		return nil, "", nil, err
 	}
-	if err = r.unlinkClaim(row.Claim); err == nil {
+	if !fault.Broken(fault.KeepRowsClaim) {
+		err = r.unlinkClaim(row.Claim)
+	}
+	if err == nil {
 		var dir string
 		dir, name = splitLast(row.File)
 		folder, err = r.folder(dir)
@@ -244,14 +252,14 @@ func (r *reaper) grace(ctx context.Context, row *inventory.Row) error {
 	if folder == nil {
 		return nil
 	}
-	st, err := folder.Stat(name)
+	st, err := folder.Stat(fault.GraceStat, name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && identityOf(st) != row.Identity {
 		return nil // this row's page is gone; a later one has a row of its own
 	}
 	if err != nil {
 		return err
 	}
-	found, err := folder.Rename(name, folder, name+key.StaleSuffix)
+	found, err := folder.Rename(fault.PageGrace, name, folder, name+key.StaleSuffix)
 	if err != nil {
 		return err
 	}
@@ -268,14 +276,14 @@ func (r *reaper) unlinkClaim(path string) error {
 		return err
 	}
 	fault.Point(fault.DropClaim)
-	err = r.unlink(folder, name, &r.dropped.Claims)
+	err = r.unlink(fault.ClaimDrop, folder, name, &r.dropped.Claims)
 	fault.Point(fault.DropPage)
 	return err
 }
 
 func (r *reaper) twins(folder *sys.Dir, name string) error {
 	for _, suffix := range key.TwinSuffixes() {
-		if err := r.unlink(folder, name+suffix, &r.dropped.Twins); err != nil {
+		if err := r.unlink(fault.TwinDrop, folder, name+suffix, &r.dropped.Twins); err != nil {
 			return err
 		}
 	}
@@ -287,7 +295,7 @@ func (r *reaper) folder(dir string) (*sys.Dir, error) {
 	if d, ok := r.folders[dir]; ok {
 		return d, nil
 	}
-	d, err := r.g.pages.Open(dir)
+	d, err := r.g.pages.Open(fault.DropFolder, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d, err = nil, nil
 	}
@@ -341,7 +349,7 @@ func (r *reaper) hardKey(k Key) error {
 		return err
 	}
 	defer unlock()
-	d, err := r.g.pages.Open(f.Folder)
+	d, err := r.g.pages.Open(fault.DropFolder, f.Folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -354,11 +362,11 @@ func (r *reaper) hardKey(k Key) error {
 		name += key.VariantSuffix + "/" + f.Variant
 	}
 	if fault.Broken(fault.PageBeforeClaim) {
-		_, _ = d.Unlink(name)
-		time.Sleep(time.Millisecond)
+		_, _ = d.Unlink(fault.PageDrop, name)
+		fault.Pause(time.Millisecond)
 	}
 	fault.Point(fault.DropClaim)
-	if err := r.unlink(d, f.Base+key.ClaimSuffix, &r.dropped.Claims); err != nil {
+	if err := r.unlink(fault.ClaimDrop, d, f.Base+key.ClaimSuffix, &r.dropped.Claims); err != nil {
 		return err
 	}
 	fault.Point(fault.DropPage)
@@ -382,8 +390,12 @@ func (r *reaper) forms(d *sys.Dir, name string, variants bool) error {
 	if r.s.o.Plain {
 		forms, variants = forms[:1], false
 	}
+	if fault.Broken(fault.StaleBeforePage) {
+		_ = r.unlink(fault.GracedDrop, d, name+key.StaleSuffix, &r.dropped.Graced)
+		return r.unlink(fault.PageDrop, d, name, &r.dropped.Pages)
+	}
 	for _, form := range forms {
-		if err := r.unlink(d, form, &r.dropped.Pages); err != nil {
+		if err := r.unlink(fault.PageDrop, d, form, &r.dropped.Pages); err != nil {
 			return err
 		}
 	}
@@ -397,7 +409,7 @@ func (r *reaper) forms(d *sys.Dir, name string, variants bool) error {
 		return err
 	}
 	for _, form := range forms {
-		if err := r.unlink(d, form+key.StaleSuffix, &r.dropped.Graced); err != nil {
+		if err := r.unlink(fault.GracedDrop, d, form+key.StaleSuffix, &r.dropped.Graced); err != nil {
 			return err
 		}
 	}
@@ -405,8 +417,8 @@ func (r *reaper) forms(d *sys.Dir, name string, variants bool) error {
 }
 
 // unlink unlinks a file and counts it, if it was there.
-func (r *reaper) unlink(d *sys.Dir, name string, count *int) error {
-	found, err := d.Unlink(name)
+func (r *reaper) unlink(l fault.Label, d *sys.Dir, name string, count *int) error {
+	found, err := d.Unlink(l, name)
 	if found {
 		*count++
 	}
@@ -416,15 +428,15 @@ func (r *reaper) unlink(d *sys.Dir, name string, count *int) error {
 // variants moves the folder of the further variants to the trash. Looking first is cheaper, and enough: with the claim
 // gone, no variant can be published that is not there.
 func (r *reaper) variants(d *sys.Dir, name string) error {
-	if _, err := d.Stat(name); errors.Is(err, fs.ErrNotExist) {
+	if _, err := d.Stat(fault.VariantsStat, name); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	trashed := r.s.uniqueName("variants")
-	found, err := d.Rename(name, r.s.trash, trashed)
+	found, err := d.Rename(fault.VariantsDrop, name, r.s.trash, trashed)
 	if err != nil || !found {
 		return err
 	}
-	names, err := r.s.trash.Names(trashed)
+	names, err := r.s.trash.Names(fault.VariantsCount, trashed)
 	if err != nil {
 		return nil // being emptied already
 	}
@@ -515,12 +527,12 @@ func (r *reaper) trashFolder(path string) (bool, error) {
 			return false, err
 		}
 	}
-	return parent.Rename(name, r.s.trash, r.s.uniqueName("subtree"))
+	return parent.Rename(fault.SubtreeDrop, name, r.s.trash, r.s.uniqueName("subtree"))
 }
 
 // hosts lists the hosts that have a folder.
 func (g *generation) hosts() ([]string, error) {
-	hosts, err := g.pages.Names(".")
+	hosts, err := g.pages.Names(fault.HostsRead, ".")
 	slices.Sort(hosts)
 	return hosts, err
 }
@@ -607,10 +619,10 @@ func (sel Selection) names(k Key, tags []string) bool {
 
 // standing reports whether a row's publication is there, as a page or as a graced one.
 func (g *generation) standing(row *inventory.Row) (published, graced bool) {
-	if st, err := g.pages.Stat(row.File); err == nil && identityOf(st) == row.Identity {
+	if st, err := g.pages.Stat(fault.StandingStat, row.File); err == nil && identityOf(st) == row.Identity {
 		return true, false
 	}
-	st, err := g.pages.Stat(row.File + key.StaleSuffix)
+	st, err := g.pages.Stat(fault.StandingStat, row.File+key.StaleSuffix)
 	return false, err == nil && identityOf(st) == row.Identity
 }
 

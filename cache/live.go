@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
 
@@ -34,7 +35,7 @@ type liveView struct{ dir *sys.Dir }
 func (l *liveLink) prefix() string { return filepath.Base(l.path) + "/pages/" }
 
 func (l *liveLink) open() error {
-	dir, err := sys.OpenDir(filepath.Dir(l.path))
+	dir, err := sys.OpenDir(fault.LiveOpen, filepath.Dir(l.path))
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (l *liveLink) close() { l.view.Store(nil) }
 
 // stat describes a published file through live, which is what makes it a hit.
 func (v *liveView) stat(path []byte, st *unix.Stat_t) bool {
-	ok := sys.StatAt(v.dir.FD(), path, st)
+	ok := sys.StatAt(fault.HitStat, v.dir.FD(), path, st)
 	runtime.KeepAlive(v)
 	return ok
 }
@@ -62,7 +63,8 @@ func liveName(dir string) string {
 }
 
 func removeLink(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := fault.Do(fault.LiveRemove, fault.Write, path, func() error { return os.Remove(path) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -71,10 +73,10 @@ func removeLink(path string) error {
 // makeLive makes the link, atomically.
 func (s *Store) makeLive() error {
 	temporary := s.uniqueName(s.live.path)
-	if err := os.Symlink(s.path("current"), temporary); err != nil {
+	if err := fault.Do(fault.LiveMake, fault.Write, temporary, func() error { return os.Symlink(s.path("current"), temporary) }); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, s.live.path); err != nil {
+	if err := fault.Do(fault.LiveName, fault.Write, s.live.path, func() error { return os.Rename(temporary, s.live.path) }); err != nil {
 		_ = os.Remove(temporary)
 		return err
 	}
@@ -96,7 +98,7 @@ func (s *Store) Unfence(ctx context.Context) error {
 	s.servingLock.Lock()
 	if s.serving == nil {
 		l := flock.New(s.path("serving"))
-		if err := lockShared(l); err != nil {
+		if err := lockShared(fault.ServingLock, l); err != nil {
 			s.servingLock.Unlock()
 			_ = l.Close()
 			return fmt.Errorf("unfence: %w", err)
@@ -157,10 +159,10 @@ func (s *Store) LiftFence(ctx context.Context) error {
 			return fmt.Errorf("lift fence: an invalidation failed behind it, and everything can't be dropped either: %w", err)
 		}
 	}
-	if _, err := s.at.Unlink("fenced"); err != nil {
+	if _, err := s.at.Unlink(fault.MarkUnlink, "fenced"); err != nil {
 		return fmt.Errorf("lift fence: %w", err)
 	}
-	if err := s.at.Sync(); err != nil {
+	if err := s.at.Sync(fault.FolderSync); err != nil {
 		return fmt.Errorf("lift fence: %w", err)
 	}
 	s.servingLock.Lock()
@@ -168,7 +170,7 @@ func (s *Store) LiftFence(ctx context.Context) error {
 	s.servingLock.Unlock()
 	if !serving { // not us: does anyone?
 		l := flock.New(s.path("serving"))
-		alone, err := l.TryLock()
+		alone, err := tryLock(fault.ServingLock, l)
 		if err != nil {
 			return fmt.Errorf("lift fence: lock %s: %w", l.Path(), err)
 		}
@@ -189,7 +191,7 @@ func (s *Store) LiftFence(ctx context.Context) error {
 // mustDrop reports whether an invalidation has failed so that everything is to be dropped before anyone reads again.
 func (s *Store) mustDrop() bool {
 	for _, mark := range []string{"drop", "dropping"} {
-		if there, err := s.exists(mark); err != nil || there {
+		if there, err := s.exists(fault.MarkStat, mark); err != nil || there {
 			return true
 		}
 	}
@@ -199,7 +201,7 @@ func (s *Store) mustDrop() bool {
 // dropAll retires the generation, for an invalidation that could not, and takes the mark of that away. Another one that
 // fails meanwhile makes a mark of its own.
 func (s *Store) dropAll(ctx context.Context) error {
-	if _, err := s.at.Rename("drop", s.at, "dropping"); err != nil {
+	if _, err := s.at.Rename(fault.MarkRename, "drop", s.at, "dropping"); err != nil {
 		return err
 	}
 	g, err := s.current(ctx)
@@ -210,13 +212,13 @@ func (s *Store) dropAll(ctx context.Context) error {
 	if err := s.retireGeneration(ctx, g, "an invalidation had failed", false); err != nil {
 		return err
 	}
-	_, err = s.at.Unlink("dropping")
+	_, err = s.at.Unlink(fault.MarkUnlink, "dropping")
 	return err
 }
 
 // FencedBy returns why the folder is fenced, if it is. Unknown counts as fenced.
 func (s *Store) FencedBy() (reason string, fenced bool) {
-	b, err := os.ReadFile(s.path("fenced"))
+	b, err := s.readMark("fenced")
 	switch {
 	case err == nil:
 		return strings.TrimSpace(string(b)), true

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -46,7 +47,7 @@ func (s *Store) Lookup(k Key) (Hit, error) {
 	if p, ok := s.memory.get(k); ok {
 		if p.body != nil {
 			var st unix.Stat_t
-			if view.stat(p.path, &st) && p.is(&st) {
+			if view.stat(p.path, &st) && p.is(&st) || heldInside(view, p) {
 				return s.hit(view, p, nil)
 			}
 		} else if f, err := s.reopen(view, p); err == nil {
@@ -60,6 +61,7 @@ func (s *Store) Lookup(k Key) (Hit, error) {
 		return Hit{}, err
 	}
 	s.memory.put(p)
+	holdInside(view, p)
 	return s.hit(view, p, f)
 }
 
@@ -89,7 +91,7 @@ func (s *Store) reopen(view *liveView, p *Page) (*os.File, error) {
 		return nil, err
 	}
 	if p.identity != identityOf(st) || st.Size != p.Size {
-		_ = sys.CloseFD(fd)
+		_ = sys.CloseFD(fault.HitClose, fd)
 		return nil, errAbsent
 	}
 	return os.NewFile(uintptr(fd), p.file), nil
@@ -97,16 +99,16 @@ func (s *Store) reopen(view *liveView, p *Page) (*os.File, error) {
 
 // openPublished opens a file through live. Only regular files of our own user are anything to us.
 func (s *Store) openPublished(view *liveView, file string) (int, sys.Stat, error) {
-	fd, err := view.dir.OpenFile(s.live.prefix() + file)
+	fd, err := view.dir.OpenFile(fault.HitOpen, s.live.prefix()+file)
 	if err != nil {
 		return -1, sys.Stat{}, err
 	}
-	st, err := sys.Fstat(fd)
+	st, err := sys.Fstat(fault.HitFstat, fd)
 	if err == nil && (!st.Regular() || int(st.UID) != os.Geteuid()) {
 		err = fmt.Errorf("%s is no regular file of ours", file)
 	}
 	if err != nil {
-		_ = sys.CloseFD(fd)
+		_ = sys.CloseFD(fault.HitClose, fd)
 		return -1, sys.Stat{}, err
 	}
 	return fd, st, nil
@@ -132,7 +134,7 @@ func (s *Store) load(view *liveView, k Key, suffix string) (*Page, *os.File, err
 			s.log.Debug("a published file can't be used; it counts as a miss", "file", file, "err", err)
 		}
 	}
-	if _, err := view.dir.Stat(filepath.Base(s.live.path)); err != nil {
+	if _, err := view.dir.Stat(fault.LiveStat, filepath.Base(s.live.path)); err != nil {
 		return nil, nil, errFenced
 	}
 	return nil, nil, errAbsent
@@ -166,7 +168,7 @@ func (s *Store) loadFrom(view *liveView, k Key, file, suffix string) (*Page, *os
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := verify(f, &row, s.o.MemoryPageMax)
+	body, err := verify(fault.HitRead, f, &row, s.o.MemoryPageMax)
 	if err != nil {
 		s.damaged(g, file+suffix, &row, err)
 		return nil, nil, err
@@ -185,20 +187,22 @@ func (s *Store) loadFrom(view *liveView, k Key, file, suffix string) (*Page, *os
 }
 
 // verify reads a file and compares it with the digest its row has; it returns the body if that is small.
-func verify(f *os.File, row *inventory.Row, small int64) ([]byte, error) {
+func verify(l fault.Label, f *os.File, row *inventory.Row, small int64) ([]byte, error) {
 	h := sha256.New()
 	var body []byte
 	var n int64
-	var err error
-	if row.Size <= small {
-		body = make([]byte, row.Size)
-		var m int
-		m, err = io.ReadFull(f, body)
-		n = int64(m)
-		h.Write(body)
-	} else if n, err = io.Copy(h, f); err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
+	err := fault.Do(l, fault.Private, "", func() (err error) {
+		if row.Size <= small {
+			body = make([]byte, row.Size)
+			var m int
+			m, err = io.ReadFull(f, body)
+			n = int64(m)
+			h.Write(body)
+		} else if n, err = io.Copy(h, f); err == nil {
+			_, err = f.Seek(0, io.SeekStart)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +218,8 @@ var errDamaged = errors.New("its content is not what was published")
 func (s *Store) damaged(g *generation, file string, row *inventory.Row, cause error) {
 	s.log.Error("a page is damaged; dropped", "file", file, "err", cause)
 	s.stats.damaged.Add(1)
-	if st, err := g.pages.Stat(file); err == nil && identityOf(st) == row.Identity {
-		_, _ = g.pages.Unlink(file)
+	if st, err := g.pages.Stat(fault.DamagedStat, file); err == nil && identityOf(st) == row.Identity {
+		_, _ = g.pages.Unlink(fault.DamagedDrop, file)
 	}
 }
 

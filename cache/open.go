@@ -14,6 +14,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
 
@@ -47,10 +48,10 @@ type format struct {
 // and the boot, and redoes open intents. Later ones join.
 func (s *Store) open(ctx context.Context) error {
 	var err error
-	if s.at, err = sys.OpenDir(s.path("")); err != nil {
+	if s.at, err = sys.OpenDir(fault.CacheOpen, s.path("")); err != nil {
 		return fmt.Errorf("%w: name a folder that this user may read and write (--dir)", err)
 	}
-	if s.trash, err = s.at.OpenOrMake("trash"); err != nil {
+	if s.trash, err = s.at.OpenOrMake(fault.CacheOpen, "trash"); err != nil {
 		return fmt.Errorf("%w: name a folder that this user may read and write (--dir)", err)
 	}
 	unlock, err := s.lockOpening(ctx)
@@ -62,7 +63,7 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.shared = flock.New(s.path("lock"))
-	first, err := s.shared.TryLock()
+	first, err := tryLock(fault.SharedLock, s.shared)
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", s.shared.Path(), err)
 	}
@@ -89,12 +90,13 @@ func (s *Store) open(ctx context.Context) error {
 		}
 	}
 	// From exclusive to shared: not atomic, but nobody else opens or closes meanwhile.
-	return lockShared(s.shared)
+	return lockShared(fault.SharedLock, s.shared)
 }
 
 // lockShared takes a lock shared that nobody can be holding otherwise.
-func lockShared(l *flock.Flock) error {
-	ok, err := l.TryRLock()
+func lockShared(label fault.Label, l *flock.Flock) error {
+	ok := false
+	err := fault.Do(label, fault.Write, l.Path(), func() (err error) { ok, err = l.TryRLock(); return err })
 	if err == nil && !ok {
 		err = errors.New("someone holds it exclusively")
 	}
@@ -107,11 +109,13 @@ func lockShared(l *flock.Flock) error {
 // makeLocks makes the lock files while there is space: dropping everything must not need any.
 func (s *Store) makeLocks() error {
 	for _, name := range []string{"generations", "serving", "upkeep"} {
-		f, err := os.OpenFile(s.path(name), os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			return err
-		}
-		if err := f.Close(); err != nil {
+		if err := fault.Do(fault.LockMake, fault.Write, name, func() error {
+			f, err := os.OpenFile(s.path(name), os.O_CREATE|os.O_RDWR, 0o644)
+			if err != nil {
+				return err
+			}
+			return f.Close()
+		}); err != nil {
 			return err
 		}
 	}
@@ -119,7 +123,7 @@ func (s *Store) makeLocks() error {
 }
 
 func (s *Store) readFormat() (f format, fresh bool, err error) {
-	b, err := os.ReadFile(s.path("format"))
+	b, err := s.readMark("format")
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, true, nil
 	}
@@ -213,15 +217,17 @@ func tryLink(path string) error {
 	if st, err := os.Lstat(path); err == nil && st.Mode()&fs.ModeSymlink == 0 {
 		return fmt.Errorf("%s exists and is not a link", path)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := fault.Do(fault.LiveProbe, fault.Write, path, func() error { return os.MkdirAll(filepath.Dir(path), 0o755) }); err != nil {
 		return err
 	}
 	probe := fmt.Sprintf("%s.probe.%d", path, os.Getpid())
 	_ = os.Remove(probe)
-	if err := os.Symlink("probe", probe); err != nil {
-		return err
-	}
-	return os.Remove(probe)
+	return fault.Do(fault.LiveProbe, fault.Write, probe, func() error {
+		if err := os.Symlink("probe", probe); err != nil {
+			return err
+		}
+		return os.Remove(probe)
+	})
 }
 
 // recover brings a folder that nobody has open to a state from which it can be served after replay.
@@ -234,16 +240,16 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := removeLink(s.live.path); err != nil {
 		return fmt.Errorf("remove the live link: %w", err)
 	}
-	clean, err := s.at.Unlink("clean")
+	clean, err := s.at.Unlink(fault.MarkUnlink, "clean")
 	if err == nil && clean {
-		err = s.at.Sync()
+		err = s.at.Sync(fault.FolderSync)
 	}
 	if err != nil {
 		return err
 	}
 	boot := s.o.BootID
 	if boot == "" {
-		if boot, err = sys.BootID(); err != nil {
+		if boot, err = sys.BootID(fault.BootRead); err != nil {
 			s.log.Warn("the boot can't be told from the last one; pages survive only a clean stop", "err", err)
 			boot = s.uniqueName("unknown") // equals no other
 		}
@@ -252,14 +258,14 @@ func (s *Store) recover(ctx context.Context) error {
 		err := s.retireAll()
 		for _, mark := range []string{"drop", "dropping"} {
 			if err == nil {
-				_, err = s.at.Unlink(mark)
+				_, err = s.at.Unlink(fault.MarkUnlink, mark)
 			}
 		}
 		if err != nil {
 			return fmt.Errorf("drop what an invalidation could not: %w", err)
 		}
 	}
-	last, err := os.ReadFile(s.path("boot"))
+	last, err := s.readMark("boot")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -300,17 +306,17 @@ func (s *Store) leave() error {
 	if !drained {
 		return fmt.Errorf("fills or invalidations were still under way after %s: the pages will not survive a reboot", closeTimeout)
 	}
-	if err := s.shared.Unlock(); err != nil {
+	if err := fault.Do(fault.SharedUnlock, fault.Write, "lock", s.shared.Unlock); err != nil {
 		return err
 	}
-	last, err := s.shared.TryLock()
+	last, err := tryLock(fault.SharedLock, s.shared)
 	if err != nil || !last {
 		return err
 	}
 	if err := removeLink(s.live.path); err != nil {
 		return err
 	}
-	if err := sys.SyncFS(s.at); err != nil {
+	if err := sys.SyncFS(fault.SyncFS, s.at); err != nil {
 		return err
 	}
 	return s.writeDurable("clean", []byte("closed cleanly\n"))
@@ -338,23 +344,35 @@ func (s *Store) drain() bool {
 
 // writeDurable replaces a small file of ours so that it survives a power cut: renameio syncs the file, we the folder.
 func (s *Store) writeDurable(name string, content []byte) error {
-	root, err := os.OpenRoot(s.path(""))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if err := renameio.WriteFile(name, content, 0o644, renameio.WithRoot(root)); err != nil {
+	if err := fault.Do(fault.MarkWrite, fault.Write, name, func() error {
+		root, err := os.OpenRoot(s.path(""))
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		return renameio.WriteFile(name, content, 0o644, renameio.WithRoot(root))
+	}); err != nil {
 		return fmt.Errorf("write %s: %w", s.path(name), err)
 	}
-	return s.at.Sync()
+	return s.at.Sync(fault.FolderSync)
+}
+
+// readMark reads a small file of ours.
+func (s *Store) readMark(name string) (content []byte, err error) {
+	err = fault.Do(fault.MarkRead, fault.Read, name, func() (err error) {
+		content, err = os.ReadFile(s.path(name))
+		return err
+	})
+	fault.Saw(fault.MarkRead, string(content))
+	return content, err
 }
 
 // syncFolder makes the entries of a folder below DIR/cache durable.
 func (s *Store) syncFolder(name string) error {
-	d, err := s.at.Open(name)
+	d, err := s.at.Open(fault.FolderSync, name)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	return d.Sync()
+	return d.Sync(fault.FolderSync)
 }

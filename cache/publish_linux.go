@@ -28,16 +28,34 @@ const linkAttempts = 3
 //
 // ENOENT: the file has no name left, as an invalidation, or a plain rm, unlinked the claim. Check and publication are
 // one step; rename(2) can't be made conditional on still owning the name.
-func (s *Store) link(c *claim, place *sys.Dir, name string) error {
+func (s *Store) link(l fault.Label, c *claim, place *sys.Dir, name string) error {
 	if fault.Broken(fault.PublishByRename) && c.gen != nil { // the probe would refuse the folder
-		time.Sleep(5 * time.Millisecond)
-		if found, err := c.folder.Rename(c.file.Base+key.ClaimSuffix, place, name); err != nil || !found {
+		fault.Pause(5 * time.Millisecond)
+		if found, err := c.folder.Rename(l, c.file.Base+key.ClaimSuffix, place, name); err != nil || !found {
 			return errors.Join(err, ErrInvalidated)
 		}
 		return nil
 	}
+	if fault.Broken(fault.CompareAndRename) && c.gen != nil {
+		if !c.holdsName() {
+			return ErrInvalidated
+		}
+		fault.Pause(time.Millisecond)
+		if found, err := c.folder.Rename(l, c.file.Base+key.ClaimSuffix, place, name); err != nil || !found {
+			return errors.Join(err, ErrInvalidated)
+		}
+		return nil
+	}
+	if fault.Broken(fault.ReopenedFolder) && c.gen != nil {
+		again, err := c.gen.pages.OpenOrMake(l, c.file.Folder)
+		if err != nil {
+			return err
+		}
+		defer again.Close()
+		place = again
+	}
 	for range linkAttempts {
-		err := sys.Link(c.fd, place, name)
+		err := sys.Link(l, c.fd, place, name)
 		switch {
 		case err == nil:
 			return nil
@@ -47,14 +65,14 @@ func (s *Store) link(c *claim, place *sys.Dir, name string) error {
 			return fmt.Errorf("link %s: %w", name, err)
 		}
 		// A page that expired, or that another process published before our claim. Ours was read later.
-		st, err := sys.Fstat(c.fd)
+		st, err := sys.Fstat(fault.PageLinks, c.fd)
 		if err != nil {
 			return err
 		}
 		if st.Links == 0 {
 			return fmt.Errorf("%w: its claim was unlinked", ErrInvalidated)
 		}
-		if _, err := place.Unlink(name); err != nil {
+		if _, err := place.Unlink(fault.PageReplace, name); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
 )
@@ -30,13 +31,13 @@ const stripes = 64
 func (s *Store) guard(claim string) (unlock func(), err error) {
 	h := fnv.New32a()
 	h.Write([]byte(claim))
-	folder, err := s.at.OpenOrMake("stripes")
+	folder, err := s.at.OpenOrMake(fault.StripeLock, "stripes")
 	if err != nil {
 		return nil, err
 	}
 	defer folder.Close()
 	l := flock.New(s.path(fmt.Sprintf("stripes/%02d", h.Sum32()%stripes)))
-	if err := l.Lock(); err != nil {
+	if err := fault.Do(fault.StripeLock, fault.Write, "stripes", l.Lock); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
 	}
 	return func() { _ = l.Close() }, nil
@@ -45,24 +46,24 @@ func (s *Store) guard(claim string) (unlock func(), err error) {
 // link publishes the claimed file:
 //
 //	flock stripe · fstat the claimed file, fstatat NAME.tmp: the same? · renameat NAME.tmp NAME
-func (s *Store) link(c *claim, place *sys.Dir, name string) error {
+func (s *Store) link(label fault.Label, c *claim, place *sys.Dir, name string) error {
 	unlock, err := s.guard(c.file.Claim())
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	st, err := sys.Fstat(c.fd)
+	st, err := sys.Fstat(fault.PageLinks, c.fd)
 	if err != nil {
 		return err
 	}
-	at, err := c.folder.Stat(c.file.Base + key.ClaimSuffix)
+	at, err := c.folder.Stat(fault.ClaimName, c.file.Base+key.ClaimSuffix)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (at.Ino != st.Ino || at.Dev != st.Dev) {
 		return fmt.Errorf("%w: its claim was unlinked", ErrInvalidated)
 	}
 	if err != nil {
 		return err
 	}
-	found, err := c.folder.Rename(c.file.Base+key.ClaimSuffix, place, name)
+	found, err := c.folder.Rename(label, c.file.Base+key.ClaimSuffix, place, name)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: its claim was unlinked", ErrInvalidated)
 	}

@@ -18,6 +18,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -108,7 +109,7 @@ func TestClaimInADroppedFolder(t *testing.T) {
 					continue
 				}
 				c := f.claim
-				if _, err := c.gen.pages.Stat(c.file.Claim()); err == nil {
+				if _, err := c.gen.pages.Stat(fault.RowClaim, c.file.Claim()); err == nil {
 					f.Close()
 					continue
 				}
@@ -202,18 +203,18 @@ func TestClaimInADroppedFolderAsASchedule(t *testing.T) {
 	k := keyOf("h/a/x")
 	c := &claim{gen: g, file: k.File(), fd: -1}
 	var err error
-	c.folder, err = g.pages.OpenOrMake(c.file.Folder) // openFolders, first half
+	c.folder, err = g.pages.OpenOrMake(fault.ClaimFolder, c.file.Folder) // openFolders, first half
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.place = c.folder
 	s.Invalidate(t.Context(), Selection{Prefixes: []key.Prefix{p}})
-	c.fd, err = c.folder.Create(c.file.Base + key.ClaimSuffix) // take
+	c.fd, err = c.folder.Create(fault.ClaimCreate, c.file.Base+key.ClaimSuffix) // take
 	if err != nil {
 		t.Fatal(err)
 	}
-	sys.TryLock(c.fd)
-	st, _ := sys.Fstat(c.fd)
+	sys.TryLock(fault.ClaimLock, c.fd)
+	st, _ := sys.Fstat(fault.ClaimStat, c.fd)
 	c.inode, c.taken = st.Ino, time.Now()
 	c.noted, _ = g.inv.Counter(t.Context())
 	f := newFill(s, k, c)
@@ -463,7 +464,7 @@ func TestOpenWhileOthersRetire(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	names, _ := s.at.Names(".")
+	names, _ := s.at.Names(fault.GenerationList, ".")
 	n := 0
 	for _, name := range names {
 		if strings.HasPrefix(name, "gen-") {
@@ -557,7 +558,7 @@ func TestLiftWhileAnInvalidationFails(t *testing.T) {
 	if err := s.writeDurable("drop", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.at.Unlink("fenced"); err != nil {
+	if _, err := s.at.Unlink(fault.MarkUnlink, "fenced"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Unfence(t.Context()); err != nil {
@@ -690,4 +691,24 @@ func recordTag(g *generation) {
 
 func rowsOfTag(g *generation, rows *[]inventory.Row) {
 	g.inv.Rows(context.Background(), inventory.Select{Tag: "t"}, func(r *inventory.Row) error { *rows = append(*rows, *r); return nil })
+}
+
+// A prefix made by hand, not by ParsePrefix: "a" dropped nothing and said nothing, and a dry run of "/" named nothing.
+func TestPrefixMadeByHand(t *testing.T) {
+	for _, path := range []string{"", "/", "/a", "/a/"} {
+		s := openStore(t, t.TempDir())
+		fillPage(t, s, "h/a/b", "old", Meta{})
+		sel := Selection{Prefixes: []key.Prefix{{Host: "h", Path: path}}, DryRun: true}
+		if d, err := s.Invalidate(t.Context(), sel); err != nil || d.Pages != 1 {
+			t.Errorf("%q: a dry run: %+v, %v", path, d, err)
+		}
+		sel.DryRun = false
+		if _, err := s.Invalidate(t.Context(), sel); err != nil || served(s, "h/a/b") != "" {
+			t.Errorf("%q: %v, still served: %q", path, err, served(s, "h/a/b"))
+		}
+	}
+	s := openStore(t, t.TempDir())
+	if _, err := s.Invalidate(t.Context(), Selection{Prefixes: []key.Prefix{{Host: "h", Path: "a"}}}); !errors.Is(err, key.ErrInvalid) {
+		t.Errorf("a prefix that can't be one: %v", err)
+	}
 }

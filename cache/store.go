@@ -23,6 +23,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
 
@@ -61,7 +62,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	dir, err := filepath.Abs(o.Dir)
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(dir, "cache"), 0o755)
+		err = fault.Do(fault.CacheMake, fault.Write, dir, func() error { return os.MkdirAll(filepath.Join(dir, "cache"), 0o755) })
 	}
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
@@ -126,7 +127,7 @@ func (s *Store) lockOpening(ctx context.Context) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, openingTimeout)
 	defer cancel()
 	l := flock.New(s.path("opening"))
-	if _, err := l.TryLockContext(ctx, 5*time.Millisecond); err != nil {
+	if err := waitLock(ctx, fault.OpeningLock, l, 5*time.Millisecond); err != nil {
 		_ = l.Close()
 		if errors.Is(err, context.DeadlineExceeded) {
 			return nil, fmt.Errorf("%s is locked: another process has been opening or closing this folder for %s: look for one that hangs (fuser %s)", l.Path(), openingTimeout, l.Path())
@@ -136,12 +137,32 @@ func (s *Store) lockOpening(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = l.Close() }, nil
 }
 
+// waitLock takes a lock that others hold for a short time.
+func waitLock(ctx context.Context, label fault.Label, l *flock.Flock, pause time.Duration) error {
+	for {
+		if ok, err := tryLock(label, l); ok || err != nil {
+			return err
+		}
+		select {
+		case <-fault.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func tryLock(label fault.Label, l *flock.Flock) (ok bool, err error) {
+	err = fault.Do(label, fault.Write, l.Path(), func() (err error) { ok, err = l.TryLock(); return err })
+	fault.Saw(label, ok)
+	return ok && err == nil, err
+}
+
 // openingTimeout bounds the wait for another process that opens or closes the folder.
 const openingTimeout = 15 * time.Second
 
 // exists reports whether a small file of ours is there.
-func (s *Store) exists(name string) (bool, error) {
-	_, err := s.at.Stat(name)
+func (s *Store) exists(l fault.Label, name string) (bool, error) {
+	_, err := s.at.Stat(l, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

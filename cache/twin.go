@@ -15,6 +15,7 @@ import (
 	kgzip "github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
@@ -94,7 +95,7 @@ func (h *Hit) openTwin(i int, t *twin) (*os.File, error) {
 		return nil, err
 	}
 	if identityOf(st) != t.identity {
-		_ = sys.CloseFD(fd)
+		_ = sys.CloseFD(fault.HitClose, fd)
 		return nil, errAbsent
 	}
 	return os.NewFile(uintptr(fd), h.Page.file), nil
@@ -178,7 +179,7 @@ func (s *Store) makeTwin(ctx context.Context, p *Page, i int) error {
 	defer c.close()
 	defer c.unlinkOwn()
 	place, name := c.place, p.name()
-	if err := stillThere(place, name, p); err != nil {
+	if err := stillThere(fault.TwinPage, place, name, p); err != nil {
 		return err
 	}
 	t, err := s.existingTwin(place, name+encodings[i].suffix, p)
@@ -201,8 +202,8 @@ func (p *Page) name() string {
 	return name
 }
 
-func stillThere(place *sys.Dir, name string, p *Page) error {
-	st, err := place.Stat(name)
+func stillThere(l fault.Label, place *sys.Dir, name string, p *Page) error {
+	st, err := place.Stat(l, name)
 	if err != nil {
 		return err
 	}
@@ -214,13 +215,13 @@ func stillThere(place *sys.Dir, name string, p *Page) error {
 
 // existingTwin takes over a twin that an earlier run made of this very publication.
 func (s *Store) existingTwin(place *sys.Dir, name string, p *Page) (*twin, error) {
-	fd, err := place.OpenFile(name)
+	fd, err := place.OpenFile(fault.TwinOpen, name)
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
-	st, err := sys.Fstat(fd)
+	st, err := sys.Fstat(fault.TwinStat, fd)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +230,10 @@ func (s *Store) existingTwin(place *sys.Dir, name string, p *Page) (*twin, error
 	}
 	h := sha256.New()
 	var body bytes.Buffer
-	if _, err := io.Copy(io.MultiWriter(h, &body), f); err != nil {
+	if err := fault.Do(fault.TwinRead, fault.Private, "", func() error {
+		_, err := io.Copy(io.MultiWriter(h, &body), f)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if digestSeconds([32]byte(h.Sum(nil))) != st.Sec {
@@ -246,7 +250,7 @@ func (s *Store) writeTwin(ctx context.Context, c *claim, p *Page, i int) (*twin,
 	place, name := c.place, p.name()
 	var source io.Reader = bytes.NewReader(p.body)
 	if p.body == nil {
-		fd, err := place.OpenFile(name)
+		fd, err := place.OpenFile(fault.TwinOpen, name)
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +264,10 @@ func (s *Store) writeTwin(ctx context.Context, c *claim, p *Page, i int) (*twin,
 	if err != nil {
 		return nil, err
 	}
-	if _, err = io.Copy(w, source); err == nil {
+	if err = fault.Do(fault.TwinRead, fault.Private, "", func() error {
+		_, err := io.Copy(w, source)
+		return err
+	}); err == nil {
 		err = w.Close()
 	}
 	if err != nil {
@@ -269,14 +276,14 @@ func (s *Store) writeTwin(ctx context.Context, c *claim, p *Page, i int) (*twin,
 	if int64(body.Len()) >= p.Size {
 		return nil, errNoSmaller
 	}
-	if err := sys.WriteAll(c.fd, body.Bytes()); err != nil {
+	if err := sys.WriteAll(fault.TwinWrite, c.fd, body.Bytes()); err != nil {
 		return nil, err
 	}
 	sec, nsec := digestSeconds([32]byte(h.Sum(nil))), p.identity.Nsec
-	if err := sys.SetMtime(c.fd, sec, nsec); err != nil {
+	if err := sys.SetMtime(fault.TwinMtime, c.fd, sec, nsec); err != nil {
 		return nil, err
 	}
-	st, err := sys.Fstat(c.fd)
+	st, err := sys.Fstat(fault.TwinLinks, c.fd)
 	if err != nil {
 		return nil, err
 	}
@@ -287,12 +294,12 @@ func (s *Store) writeTwin(ctx context.Context, c *claim, p *Page, i int) (*twin,
 	if err != nil || !ok {
 		return nil, errors.Join(err, ErrInvalidated)
 	}
-	if err := s.link(c, place, name+encodings[i].suffix); err != nil {
+	if err := s.link(fault.TwinLink, c, place, name+encodings[i].suffix); err != nil {
 		return nil, err
 	}
 	c.published = true
-	if err := stillThere(place, name, p); err != nil {
-		_, _ = place.Unlink(name + encodings[i].suffix)
+	if err := stillThere(fault.TwinStill, place, name, p); err != nil {
+		_, _ = place.Unlink(fault.TwinWithdraw, name+encodings[i].suffix)
 		return nil, err
 	}
 	t := &twin{identity: identityOf(st), size: st.Size, etag: etag(sec, st.Size)}

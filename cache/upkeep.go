@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -26,8 +27,7 @@ type upkeep struct {
 	swept time.Time
 
 	mu       sync.Mutex
-	pages    []*Page                 // with hits not yet written
-	ids      map[*generation][]int64 // rows whose pages are gone
+	pages    []*Page // with hits not yet written
 	below    map[*generation][]rowsBelow
 	suspects map[*generation]map[string]struct{} // files with rows that may be left over
 }
@@ -97,15 +97,6 @@ func (u *upkeep) hit(p *Page) {
 	}
 }
 
-// gone notes rows whose claims and pages were unlinked, in this order: they can be deleted.
-func (u *upkeep) gone(g *generation, ids []int64) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.ids[g])+len(ids) <= maxPending*10 {
-		u.ids[g] = append(u.ids[g], ids...)
-	}
-}
-
 // goneBelow notes that every row of a dropped subtree, up to an id, can be deleted.
 func (u *upkeep) goneBelow(g *generation, files inventory.Range, until int64) {
 	if until == 0 {
@@ -133,7 +124,6 @@ func (u *upkeep) suspect(g *generation, file string) {
 }
 
 func (u *upkeep) clear() {
-	u.ids = make(map[*generation][]int64)
 	u.below = make(map[*generation][]rowsBelow)
 	u.suspects = make(map[*generation]map[string]struct{})
 	u.pages = nil
@@ -148,14 +138,14 @@ func (u *upkeep) round(ctx context.Context) {
 		return
 	}
 	defer g.drop()
-	if _, err := u.s.at.Stat(g.name); errors.Is(err, fs.ErrNotExist) {
+	if _, err := u.s.at.Stat(fault.GenerationStat, g.name); errors.Is(err, fs.ErrNotExist) {
 		// Its retirement was cut short before current was taken away.
 		u.warn("finish a retirement", u.s.retireGeneration(ctx, g, "left half retired", false))
 		return
 	}
 	u.flush(ctx)
 	l := flock.New(u.s.path("upkeep")) // one process at a time does the rest
-	if won, err := l.TryLock(); err != nil || !won {
+	if won, err := tryLock(fault.UpkeepLock, l); err != nil || !won {
 		u.warn("lock "+l.Path(), err)
 		_ = l.Close()
 		return
@@ -183,7 +173,7 @@ func (u *upkeep) warn(what string, err error) {
 // flush writes hits and deletes rows.
 func (u *upkeep) flush(ctx context.Context) {
 	u.mu.Lock()
-	pages, ids, below, suspects := u.pages, u.ids, u.below, u.suspects
+	pages, below, suspects := u.pages, u.below, u.suspects
 	u.clear()
 	u.mu.Unlock()
 
@@ -201,7 +191,6 @@ func (u *upkeep) flush(ctx context.Context) {
 	}
 	// What is noted of a generation that was retired meanwhile is gone with it.
 	u.warn("count hits", g.inv.Hits(ctx, hits))
-	u.warn("delete rows", g.inv.Delete(ctx, ids[g]))
 	for _, b := range below[g] {
 		var gone []int64
 		err := g.inv.Rows(ctx, inventory.Select{Files: b.files, Until: b.until}, func(r *inventory.Row) error {
@@ -211,38 +200,57 @@ func (u *upkeep) flush(ctx context.Context) {
 		u.warn("read rows of a dropped subtree", err)
 		u.warn("delete rows of a dropped subtree", g.inv.Delete(ctx, gone))
 	}
+	var gone []int64
 	for file := range suspects[g] {
-		u.warn("delete left-over rows", u.s.collect(ctx, g, inventory.Select{Files: inventory.Range{From: file}}))
+		ids, err := u.s.left(ctx, g, inventory.Select{Files: inventory.Range{From: file}})
+		u.warn("look for left-over rows", err)
+		gone = append(gone, ids...)
 	}
+	u.warn("delete left-over rows", g.inv.Delete(ctx, gone))
 }
 
 // collect deletes the selected rows whose publication is gone for good.
 func (s *Store) collect(ctx context.Context, g *generation, sel inventory.Select) error {
-	var gone []int64
-	err := g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
-		dead, err := g.dead(r)
-		if dead { // a bare rm left its twins; when the row is gone, nothing tells of them any more
-			err = g.unlinkTwinsOf(r) // whatever r says: one may have been made since it was read
-		}
-		if dead && err == nil {
-			gone = append(gone, r.ID)
-		}
-		return err
-	})
+	gone, err := s.left(ctx, g, sel)
 	return errors.Join(err, g.inv.Delete(ctx, gone))
+}
+
+// left finds the selected rows whose publication is gone for good, and removes their twins: when a row is gone, nothing
+// tells of them any more. The order matters, for a twin maker may have claimed while the page was still there, and die
+// with its twin linked: when the page is gone no other begins, when there is no claim then either none is under way, and
+// what they all have left is unlinked, whatever the row says of twins. [model: "one look before delete"]
+func (s *Store) left(ctx context.Context, g *generation, sel inventory.Select) (gone []int64, err error) {
+	err = g.inv.Rows(ctx, sel, func(r *inventory.Row) error {
+		dead, err := g.dead(r)
+		if !dead || err != nil {
+			return err
+		}
+		switch _, err := g.pages.Stat(fault.RowClaim, r.Claim); {
+		case err == nil:
+			return nil // later
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		if err := g.unlinkTwinsOf(r); err != nil {
+			return err
+		}
+		gone = append(gone, r.ID)
+		return nil
+	})
+	return gone, err
 }
 
 // unlinkTwinsOf removes the twins of a publication that is gone; those beside a newer page have its stamp.
 func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 	dir, name := splitLast(r.File)
-	folder, err := g.pages.Open(dir)
+	folder, err := g.pages.Open(fault.DropFolder, dir)
 	if err != nil {
 		return ignoreGone(err)
 	}
 	defer folder.Close()
 	for _, suffix := range key.TwinSuffixes() {
-		if st, err := folder.Stat(name + suffix); err == nil && st.Nsec == r.Identity.Nsec {
-			if _, err := folder.Unlink(name + suffix); err != nil {
+		if st, err := folder.Stat(fault.StandingStat, name+suffix); err == nil && st.Nsec == r.Identity.Nsec {
+			if _, err := folder.Unlink(fault.TwinDrop, name+suffix); err != nil {
 				return err
 			}
 		}
@@ -253,7 +261,7 @@ func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 // dead reports whether a row's publication can neither be there nor still come. The order matters: without a claim
 // nobody can link this row's page any more; after that, a page that is not there is gone for good.
 func (g *generation) dead(r *inventory.Row) (bool, error) {
-	switch _, err := g.pages.Stat(r.Claim); {
+	switch _, err := g.pages.Stat(fault.RowClaim, r.Claim); {
 	case err == nil:
 		return false, nil // a fill is under way; later
 	case !errors.Is(err, fs.ErrNotExist):
@@ -265,7 +273,7 @@ func (g *generation) dead(r *inventory.Row) (bool, error) {
 
 // emptyTrash removes what was dropped.
 func (s *Store) emptyTrash(ctx context.Context) error {
-	names, err := s.trash.Names(".")
+	names, err := s.trash.Names(fault.TrashRead, ".")
 	if err != nil {
 		return err
 	}
@@ -279,15 +287,15 @@ func (s *Store) emptyTrash(ctx context.Context) error {
 // removeTree removes a file, or a folder and what it holds. A late fill may still publish into it: then the next
 // round removes that.
 func removeTree(ctx context.Context, at *sys.Dir, name string) error {
-	if _, err := at.Unlink(name); err == nil || !isFolder(at, name) {
+	if _, err := at.Unlink(fault.TrashRemove, name); err == nil || !isFolder(at, name) {
 		return err
 	}
-	d, err := at.Open(name)
+	d, err := at.Open(fault.TrashRead, name)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	names, err := d.Names(".")
+	names, err := d.Names(fault.TrashRead, ".")
 	for _, n := range names {
 		if err == nil {
 			err = ctx.Err()
@@ -300,14 +308,14 @@ func removeTree(ctx context.Context, at *sys.Dir, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := at.RemoveDir(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+	if err := at.RemoveDir(fault.TrashRemove, name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
 	return nil
 }
 
 func isFolder(at *sys.Dir, name string) bool {
-	st, err := at.Stat(name)
+	st, err := at.Stat(fault.TrashRead, name)
 	return err == nil && st.IsDir()
 }
 
@@ -319,7 +327,7 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 		if err != nil {
 			return err
 		}
-		free, inodes, err := sys.Free(s.at)
+		free, inodes, err := sys.Free(fault.SpaceRead, s.at)
 		if err != nil {
 			return err
 		}
@@ -355,7 +363,7 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 const minInodes = 10_000
 
 func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
-	if _, err := g.pages.Stat(row.Claim); err == nil {
+	if _, err := g.pages.Stat(fault.RowClaim, row.Claim); err == nil {
 		return false, nil
 	}
 	r := &reaper{s: s, g: g}
@@ -366,8 +374,11 @@ func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
 			return false, err
 		}
 	}
-	if _, err := g.pages.Stat(row.Claim); err == nil {
+	if _, err := g.pages.Stat(fault.RowClaim, row.Claim); err == nil {
 		return false, nil // a twin may just be coming, or its maker have died: the row is needed to find it
+	}
+	if err := g.unlinkTwinsOf(row); err != nil { // of a maker that has come and gone since
+		return false, err
 	}
 	dir, _ := splitLast(row.File)
 	g.removeEmpty(dir)
@@ -381,16 +392,16 @@ func (g *generation) removeEmpty(dir string) {
 		parent, name := splitLast(dir)
 		at := g.pages
 		if parent != "" {
-			d, err := at.Open(parent)
+			d, err := at.Open(fault.FolderRemove, parent)
 			if err != nil {
 				return
 			}
-			err = d.RemoveDir(name)
+			err = d.RemoveDir(fault.FolderRemove, name)
 			_ = d.Close()
 			if err != nil {
 				return
 			}
-		} else if at.RemoveDir(name) != nil {
+		} else if at.RemoveDir(fault.FolderRemove, name) != nil {
 			return
 		}
 		dir = parent
@@ -404,7 +415,7 @@ func (s *Store) sweep(ctx context.Context, g *generation) error {
 	}
 	return g.walk(ctx, func(folder *sys.Dir, dir, name string, isDir bool) error {
 		if isDir {
-			_ = folder.RemoveDir(name) // if it is empty
+			_ = folder.RemoveDir(fault.SweepRemove, name) // if it is empty
 		} else if strings.HasSuffix(name, key.Suffix+key.ClaimSuffix) {
 			if gone, err := reclaim(folder, name); err == nil && gone {
 				s.stats.reclaimed.Add(1)
@@ -421,7 +432,7 @@ const sweepPause = 200 * time.Microsecond
 func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name string, isDir bool) error) error {
 	var visit func(folder *sys.Dir, dir string) error
 	visit = func(folder *sys.Dir, dir string) error {
-		names, err := folder.Names(".")
+		names, err := folder.Names(fault.SweepRead, ".")
 		if err != nil {
 			return err
 		}
@@ -429,7 +440,7 @@ func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			st, err := folder.Stat(name)
+			st, err := folder.Stat(fault.SweepStat, name)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -437,7 +448,7 @@ func (g *generation) walk(ctx context.Context, f func(folder *sys.Dir, dir, name
 				return err
 			}
 			if st.IsDir() {
-				sub, err := folder.Open(name)
+				sub, err := folder.Open(fault.SweepRead, name)
 				if errors.Is(err, fs.ErrNotExist) {
 					continue
 				}

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
+	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/key"
 )
 
@@ -56,12 +56,12 @@ func (s *Store) Withhold(ctx context.Context, id string, sel Selection) error {
 	}
 	b, err := json.Marshal(w)
 	if err == nil {
-		if names, nameErr := s.at.Names("withheld"); nameErr == nil && len(names) >= MaxWithheld {
+		if names, nameErr := s.at.Names(fault.WithheldRead, "withheld"); nameErr == nil && len(names) >= MaxWithheld {
 			b, err = json.Marshal(withheldFile{ID: id, All: true})
 		}
 	}
 	for attempts := 0; err == nil; attempts++ {
-		if err = s.at.Make("withheld"); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err = s.at.Make(fault.WithheldMake, "withheld"); err != nil && !errors.Is(err, fs.ErrExist) {
 			break
 		}
 		err = nil
@@ -82,14 +82,14 @@ func (s *Store) Withhold(ctx context.Context, id string, sel Selection) error {
 
 // Release takes back Withhold. Invalidate what the commit changed first.
 func (s *Store) Release(ctx context.Context, id string) error {
-	found, err := s.at.Unlink("withheld/" + withheldName(id))
+	found, err := s.at.Unlink(fault.MarkUnlink, "withheld/"+withheldName(id))
 	if err == nil && !found && isWithheldName(id) {
-		_, err = s.at.Unlink("withheld/" + id) // one that could not be read goes by its file's name
+		_, err = s.at.Unlink(fault.MarkUnlink, "withheld/"+id) // one that could not be read goes by its file's name
 	}
 	if err != nil {
 		return fmt.Errorf("release %q: %w", id, err)
 	}
-	_ = s.at.RemoveDir("withheld") // fails while there are others
+	_ = s.at.RemoveDir(fault.WithheldRemove, "withheld") // fails while there are others
 	return ctx.Err()
 }
 
@@ -108,7 +108,7 @@ func (s *Store) Withheld(ctx context.Context) ([]string, error) {
 }
 
 func (s *Store) readWithheld() (all []withheldFile, err error) {
-	names, err := s.at.Names("withheld")
+	names, err := s.at.Names(fault.WithheldRead, "withheld")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -119,7 +119,7 @@ func (s *Store) readWithheld() (all []withheldFile, err error) {
 		if !isWithheldName(name) { // renameio's temporary file
 			continue
 		}
-		b, err := os.ReadFile(s.path("withheld/" + name))
+		b, err := s.readMark("withheld/" + name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -138,7 +138,7 @@ func (s *Store) readWithheld() (all []withheldFile, err error) {
 
 // withheldFor reports whether a page must not be published now.
 func (s *Store) withheldFor(k Key, tags []string) (bool, error) {
-	if there, err := s.exists("withheld"); err != nil || !there {
+	if there, err := s.exists(fault.WithheldStat, "withheld"); err != nil || !there {
 		return false, err
 	}
 	all, err := s.readWithheld()

@@ -18,6 +18,7 @@ const (
 	maxReplay      = 100_000               // rows; a folder that missed more drops everything
 	maxReplayBytes = 64 << 20              // bytes of their names; likewise
 	replayChunk    = 1_000                 // names per invalidation, about
+	closeTimeout   = 5 * time.Second       // for the replay at the end
 	replayTimeout  = time.Minute           // for one replay or trim, so that a dead connection can't hold it for ever
 	minWait        = 20 * time.Millisecond // before a replay that follows trouble; it doubles
 	trimInterval   = time.Minute           // between two looks for rows past their retention
@@ -88,6 +89,11 @@ func (h *hooks) start(ctx context.Context) error {
 func (h *hooks) Close() error {
 	h.stop()
 	<-h.stopped
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if _, err := h.replay(ctx); err != nil {
+		h.log.Warn("the folder's position in the outbox could not be brought up to date at the end", "err", err)
+	}
 	return nil
 }
 

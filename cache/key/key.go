@@ -312,7 +312,7 @@ func (p Prefix) Covers(k Key) bool {
 	if p.Host != "" && p.Host != k.Host {
 		return false
 	}
-	rest, ok := strings.CutPrefix(k.Path, p.Path)
+	rest, ok := strings.CutPrefix(k.Path, strings.TrimRight(p.Path, "/")) // one made by hand may end in a slash
 	return ok && (rest == "" || rest[0] == '/')
 }
 

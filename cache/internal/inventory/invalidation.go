@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
 )
 
 // An Invalidation is what fills in flight must see of one: tags and prefixes. (Keys reach a fill through its claim,
@@ -35,7 +37,7 @@ const keptInvalidations = 10_000
 // Record stores an invalidation as an intent: fills that commit their row later see it, and the rows of the others
 // can be read when Record has returned, up to the id it returns with its number.
 func (db *DB) Record(ctx context.Context, i Invalidation) (seq, newest int64, err error) {
-	err = db.write(ctx, "record an invalidation", func(c *sqlite.Conn) error {
+	err = db.write(ctx, fault.IntentRecord, "record an invalidation", func(c *sqlite.Conn) error {
 		if err := run(c, `INSERT INTO invalidation(at, done, soft, tags, prefixes, cause) VALUES(?, 0, ?, ?, ?, ?)`,
 			func(s *sqlite.Stmt) {
 				s.BindInt64(1, time.Now().UnixNano())
@@ -52,12 +54,14 @@ func (db *DB) Record(ctx context.Context, i Invalidation) (seq, newest int64, er
 			return nil
 		})
 	})
+	fault.Saw(fault.IntentRecord, seq)
+	fault.Saw(fault.IntentRecord, newest)
 	return seq, newest, err
 }
 
 // Done marks an intent as carried out, and forgets those long past.
 func (db *DB) Done(ctx context.Context, seq int64) error {
-	return db.write(ctx, "finish an invalidation", func(c *sqlite.Conn) error {
+	return db.write(ctx, fault.IntentDone, "finish an invalidation", func(c *sqlite.Conn) error {
 		if err := run(c, `UPDATE invalidation SET done = 1 WHERE seq = ?`,
 			func(s *sqlite.Stmt) { s.BindInt64(1, seq) }, nil); err != nil {
 			return err
@@ -71,7 +75,7 @@ func (db *DB) Done(ctx context.Context, seq int64) error {
 // carried out: their owners died, or are slow. Doing one again is harmless. Negative: all of them.
 func (db *DB) Intents(ctx context.Context, age time.Duration) (open []Invalidation, err error) {
 	now := time.Now()
-	err = db.read(ctx, "read open intents", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.IntentsRead, "read open intents", func(c *sqlite.Conn) error {
 		return run(c, `SELECT `+invalidationColumns+` FROM invalidation WHERE done = 0 AND (at < ? OR at > ? OR ?) ORDER BY seq`,
 			func(s *sqlite.Stmt) {
 				s.BindInt64(1, now.Add(-age).UnixNano())
@@ -83,12 +87,13 @@ func (db *DB) Intents(ctx context.Context, age time.Duration) (open []Invalidati
 				return nil
 			})
 	})
+	fault.Saw(fault.IntentsRead, open)
 	return open, err
 }
 
 // Source returns the position of a source that was applied to these pages; empty if none was stored.
 func (db *DB) Source(ctx context.Context, name string) (position string, err error) {
-	err = db.read(ctx, "read a position", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.PositionRead, "read a position", func(c *sqlite.Conn) error {
 		return run(c, `SELECT position FROM source WHERE name = ?`,
 			func(s *sqlite.Stmt) { s.BindText(1, name) },
 			func(s *sqlite.Stmt) error {
@@ -96,13 +101,14 @@ func (db *DB) Source(ctx context.Context, name string) (position string, err err
 				return nil
 			})
 	})
+	fault.Saw(fault.PositionRead, position)
 	return position, err
 }
 
 // Sources returns all positions.
 func (db *DB) Sources(ctx context.Context) (positions map[string]string, err error) {
 	positions = make(map[string]string)
-	err = db.read(ctx, "read positions", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.PositionRead, "read positions", func(c *sqlite.Conn) error {
 		return run(c, `SELECT name, position FROM source`, nil, func(s *sqlite.Stmt) error {
 			positions[s.ColumnText(0)] = s.ColumnText(1)
 			return nil
@@ -113,7 +119,7 @@ func (db *DB) Sources(ctx context.Context) (positions map[string]string, err err
 
 // SetSource stores the position of a source.
 func (db *DB) SetSource(ctx context.Context, name, position string) error {
-	return db.write(ctx, "store a position", func(c *sqlite.Conn) error {
+	return db.write(ctx, fault.PositionWrite, "store a position", func(c *sqlite.Conn) error {
 		return run(c, `INSERT INTO source VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET position = excluded.position`,
 			func(s *sqlite.Stmt) {
 				s.BindText(1, name)

@@ -12,6 +12,8 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
 )
 
 // Version is that of the schema. An inventory of another one is not opened.
@@ -80,15 +82,9 @@ const readerCount = 4
 
 // Create makes a new, empty inventory, which must not exist yet.
 func Create(path string) error {
-	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
-	if err != nil {
-		return fmt.Errorf("create inventory %s: %w", path, err)
-	}
-	if err = sqlitex.ExecuteTransient(c, "PRAGMA synchronous=off", nil); err == nil {
-		err = sqlitex.ExecuteScript(c, fmt.Sprintf("%s PRAGMA user_version=%d;", schema, Version), nil) // one transaction
-	}
-	if closeErr := c.Close(); err == nil {
-		err = closeErr
+	err := fault.Enter(fault.InventoryCreate, fault.Write, path)
+	if err == nil {
+		err = fault.Leave(fault.InventoryCreate, create(path))
 	}
 	if err != nil {
 		return fmt.Errorf("create inventory %s: %w", path, err)
@@ -96,8 +92,36 @@ func Create(path string) error {
 	return nil
 }
 
+func create(path string) error {
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
+	if err != nil {
+		return err
+	}
+	if err = sqlitex.ExecuteTransient(c, "PRAGMA synchronous=off", nil); err == nil {
+		err = sqlitex.ExecuteScript(c, fmt.Sprintf("%s PRAGMA user_version=%d;", schema, Version), nil) // one transaction
+	}
+	if closeErr := c.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
 // Open opens an inventory that Create made. Waits for its lock end after timeout.
 func Open(path string, timeout time.Duration) (*DB, error) {
+	if err := fault.Enter(fault.InventoryOpen, fault.Read, path); err != nil {
+		return nil, fmt.Errorf("open inventory %s: %w", path, err)
+	}
+	db, err := openAll(path, timeout)
+	if failed := fault.Leave(fault.InventoryOpen, err); failed != nil {
+		if err == nil {
+			_ = db.Close()
+		}
+		return nil, fmt.Errorf("open inventory %s: %w", path, failed)
+	}
+	return db, nil
+}
+
+func openAll(path string, timeout time.Duration) (*DB, error) {
 	db := &DB{
 		path: path, timeout: timeout,
 		writer: make(chan *sqlite.Conn, 1), readers: make(chan *sqlite.Conn, readerCount),
@@ -106,7 +130,7 @@ func Open(path string, timeout time.Duration) (*DB, error) {
 		c, err := open(path, timeout)
 		if err != nil {
 			db.Close()
-			return nil, fmt.Errorf("open inventory %s: %w", path, err)
+			return nil, err
 		}
 		if i == 0 {
 			db.writer <- c
@@ -160,8 +184,18 @@ func (db *DB) Close() error {
 	return err
 }
 
+// name is what a scheduler is told that transactions are about.
+const name = "inventory"
+
 // write runs f in an immediate transaction.
-func (db *DB) write(ctx context.Context, op string, f func(c *sqlite.Conn) error) (err error) {
+func (db *DB) write(ctx context.Context, l fault.Label, op string, f func(c *sqlite.Conn) error) (err error) {
+	if err := fault.Enter(l, fault.Write, name); err != nil {
+		return db.wrap(op, err)
+	}
+	return fault.Leave(l, db.writeNow(ctx, op, f))
+}
+
+func (db *DB) writeNow(ctx context.Context, op string, f func(c *sqlite.Conn) error) (err error) {
 	var c *sqlite.Conn
 	select {
 	case c = <-db.writer:
@@ -192,7 +226,14 @@ func (db *DB) write(ctx context.Context, op string, f func(c *sqlite.Conn) error
 }
 
 // read runs f on a connection for reading; each statement sees a snapshot of its own.
-func (db *DB) read(ctx context.Context, op string, f func(c *sqlite.Conn) error) error {
+func (db *DB) read(ctx context.Context, l fault.Label, op string, f func(c *sqlite.Conn) error) error {
+	if err := fault.Enter(l, fault.Read, name); err != nil {
+		return db.wrap(op, err)
+	}
+	return fault.Leave(l, db.readNow(ctx, op, f))
+}
+
+func (db *DB) readNow(ctx context.Context, op string, f func(c *sqlite.Conn) error) error {
 	select {
 	case c, ok := <-db.readers:
 		if !ok {

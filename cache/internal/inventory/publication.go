@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
 )
 
 // An Identity tells one publication from all others: inode numbers are used again at once, stamps are not.
@@ -67,15 +69,22 @@ func (db *DB) Counter(ctx context.Context) (int64, error) {
 			return nil
 		})
 	}
+	if err := fault.Enter(fault.CounterRead, fault.Read, name); err != nil {
+		return 0, db.wrap(op, err)
+	}
+	var err error
 	select {
 	case c := <-db.writer: // what it wrote last it need not read again
-		defer func() { db.writer <- c }()
-		err := db.wrap(op, read(c))
-		return seq, err
+		err = db.wrap(op, read(c))
+		db.writer <- c
 	default:
-		err := db.read(ctx, op, read)
-		return seq, err
+		err = db.readNow(ctx, op, read)
 	}
+	if err = fault.Leave(fault.CounterRead, err); err != nil {
+		return 0, err
+	}
+	fault.Saw(fault.CounterRead, seq)
+	return seq, nil
 }
 
 // Earlier is what an earlier publication of the same key may have left.
@@ -91,7 +100,7 @@ type Earlier struct {
 // It also tells what earlier publications, of this file or of sibling (the key's other form), may have left. That is
 // complete: a twin or a graced page is noted before it gets its name, and a row is deleted only when they are gone.
 func (db *DB) Publish(ctx context.Context, r *Row, sibling string, noted int64, concerns func(*Invalidation) bool) (earlier []Earlier, ok bool, err error) {
-	err = db.write(ctx, "store a publication", func(c *sqlite.Conn) error {
+	err = db.write(ctx, fault.RowCommit, "store a publication", func(c *sqlite.Conn) error {
 		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
 			return err
 		}
@@ -137,7 +146,10 @@ func (db *DB) Publish(ctx context.Context, r *Row, sibling string, noted int64, 
 		}
 		return nil
 	})
-	return earlier, ok && err == nil, err
+	ok = ok && err == nil
+	fault.Saw(fault.RowCommit, ok)
+	fault.Saw(fault.RowCommit, earlier)
+	return earlier, ok, err
 }
 
 // undisturbed reports whether no invalidation after noted concerns a page. Where rows it would have to look at are
@@ -161,7 +173,7 @@ func undisturbed(c *sqlite.Conn, noted int64, concerns func(*Invalidation) bool)
 // AddTwin notes that a publication has a twin, before the twin gets its name. The decision is that of Publish, and an
 // invalidation still being carried out counts as well: it may have read the row before the twin was noted.
 func (db *DB) AddTwin(ctx context.Context, id int64, bit int, noted int64, concerns func(*Invalidation) bool) (ok bool, err error) {
-	err = db.write(ctx, "note a twin", func(c *sqlite.Conn) error {
+	err = db.write(ctx, fault.TwinCommit, "note a twin", func(c *sqlite.Conn) error {
 		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
 			return err
 		}
@@ -179,12 +191,14 @@ func (db *DB) AddTwin(ctx context.Context, id int64, bit int, noted int64, conce
 		ok = c.Changes() == 1
 		return err
 	})
-	return ok && err == nil, err
+	ok = ok && err == nil
+	fault.Saw(fault.TwinCommit, ok)
+	return ok, err
 }
 
 // Find returns the publication that a file found on disk is.
 func (db *DB) Find(ctx context.Context, file string, identity Identity) (r Row, ok bool, err error) {
-	err = db.read(ctx, "find a publication", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.RowFind, "find a publication", func(c *sqlite.Conn) error {
 		return run(c, `SELECT `+columns+` FROM publication WHERE file = ?`,
 			func(s *sqlite.Stmt) { s.BindText(1, file) },
 			func(s *sqlite.Stmt) error {
@@ -194,6 +208,13 @@ func (db *DB) Find(ctx context.Context, file string, identity Identity) (r Row, 
 				return nil
 			})
 	})
+	if fault.Enabled {
+		var found []Row
+		if ok {
+			found = append(found, r)
+		}
+		fault.Saw(fault.RowFind, found)
+	}
 	return r, ok, err
 }
 
@@ -215,7 +236,7 @@ func (db *DB) Rows(ctx context.Context, sel Select, f func(*Row) error) error {
 	}
 	for {
 		var rows []Row
-		err := db.read(ctx, "read publications", func(c *sqlite.Conn) error {
+		err := db.read(ctx, fault.RowsRead, "read publications", func(c *sqlite.Conn) error {
 			keep := func(s *sqlite.Stmt) error {
 				rows = append(rows, scan(s))
 				return nil
@@ -258,6 +279,7 @@ func (db *DB) Rows(ctx context.Context, sel Select, f func(*Row) error) error {
 		if err != nil {
 			return err
 		}
+		fault.Saw(fault.RowsRead, rows)
 		for i := range rows {
 			if err := f(&rows[i]); err != nil {
 				return err
@@ -283,7 +305,7 @@ type Select struct {
 
 // Count counts the publications in a range of files.
 func (db *DB) Count(ctx context.Context, r Range) (n int64, err error) {
-	err = db.read(ctx, "count publications", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.RowsCount, "count publications", func(c *sqlite.Conn) error {
 		return run(c, `SELECT count(*) FROM publication WHERE file >= ? AND file < ?`, func(s *sqlite.Stmt) {
 			s.BindText(1, r.From)
 			s.BindText(2, r.To)
@@ -292,23 +314,25 @@ func (db *DB) Count(ctx context.Context, r Range) (n int64, err error) {
 			return nil
 		})
 	})
+	fault.Saw(fault.RowsCount, n)
 	return n, err
 }
 
 // Newest returns the largest id of a publication.
 func (db *DB) Newest(ctx context.Context) (id int64, err error) {
-	err = db.read(ctx, "read the newest publication", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.RowsNewest, "read the newest publication", func(c *sqlite.Conn) error {
 		return run(c, `SELECT max(id) FROM publication`, nil, func(s *sqlite.Stmt) error {
 			id = s.ColumnInt64(0)
 			return nil
 		})
 	})
+	fault.Saw(fault.RowsNewest, id)
 	return id, err
 }
 
 // SetGraced notes, before the rename, that publications are soft-purged.
 func (db *DB) SetGraced(ctx context.Context, at int64, ids []int64) error {
-	return db.batches(ctx, "note graced pages", ids, func(c *sqlite.Conn, id int64) error {
+	return db.batches(ctx, fault.RowGraced, "note graced pages", ids, func(c *sqlite.Conn, id int64) error {
 		return run(c, `UPDATE publication SET graced = ? WHERE id = ? AND graced = 0`, func(s *sqlite.Stmt) {
 			s.BindInt64(1, at)
 			s.BindInt64(2, id)
@@ -318,7 +342,7 @@ func (db *DB) SetGraced(ctx context.Context, at int64, ids []int64) error {
 
 // Delete removes rows whose files are gone for good.
 func (db *DB) Delete(ctx context.Context, ids []int64) error {
-	return db.batches(ctx, "delete publications", ids, deleteRow)
+	return db.batches(ctx, fault.RowsDelete, "delete publications", ids, deleteRow)
 }
 
 func deleteRow(c *sqlite.Conn, id int64) error {
@@ -347,7 +371,7 @@ func (db *DB) Hits(ctx context.Context, hits map[int64]int64) error {
 	for id := range hits {
 		ids = append(ids, id)
 	}
-	return db.batches(ctx, "count hits", ids, func(c *sqlite.Conn, id int64) error {
+	return db.batches(ctx, fault.HitsWrite, "count hits", ids, func(c *sqlite.Conn, id int64) error {
 		return run(c, `UPDATE publication SET hits = hits + ?, visited = 1 WHERE id = ?`, func(s *sqlite.Stmt) {
 			s.BindInt64(1, hits[id])
 			s.BindInt64(2, id)
@@ -356,11 +380,11 @@ func (db *DB) Hits(ctx context.Context, hits map[int64]int64) error {
 }
 
 // batches runs f for each id, some at a time, so that fills and invalidations get their turn between.
-func (db *DB) batches(ctx context.Context, op string, ids []int64, f func(c *sqlite.Conn, id int64) error) error {
+func (db *DB) batches(ctx context.Context, l fault.Label, op string, ids []int64, f func(c *sqlite.Conn, id int64) error) error {
 	const batch = 200
 	for len(ids) > 0 {
 		n := min(batch, len(ids))
-		if err := db.write(ctx, op, func(c *sqlite.Conn) error {
+		if err := db.write(ctx, l, op, func(c *sqlite.Conn) error {
 			for _, id := range ids[:n] {
 				if err := f(c, id); err != nil {
 					return err
@@ -377,19 +401,20 @@ func (db *DB) batches(ctx context.Context, op string, ids []int64, f func(c *sql
 
 // Totals returns the number and bytes of all rows. Rows whose page is gone count until they are deleted.
 func (db *DB) Totals(ctx context.Context) (pages, bytes int64, err error) {
-	err = db.read(ctx, "read totals", func(c *sqlite.Conn) error {
+	err = db.read(ctx, fault.TotalsRead, "read totals", func(c *sqlite.Conn) error {
 		return run(c, `SELECT pages, bytes FROM total`, nil, func(s *sqlite.Stmt) error {
 			pages, bytes = s.ColumnInt64(0), s.ColumnInt64(1)
 			return nil
 		})
 	})
+	fault.Saw(fault.TotalsRead, pages)
 	return pages, bytes, err
 }
 
 // Sieve moves the hand of SIEVE (Zhang et al., NSDI 2024) over at most limit rows, oldest first, and returns the ones
 // to evict, at most want. A visited row is spared once. The hand starts again when it has passed the newest row.
 func (db *DB) Sieve(ctx context.Context, want, limit int) (victims []Row, err error) {
-	err = db.write(ctx, "choose what to evict", func(c *sqlite.Conn) error {
+	err = db.write(ctx, fault.SieveWrite, "choose what to evict", func(c *sqlite.Conn) error {
 		victims = victims[:0]
 		var hand int64
 		if err := run(c, `SELECT hand FROM total`, nil, func(s *sqlite.Stmt) error {
@@ -435,5 +460,6 @@ func (db *DB) Sieve(ctx context.Context, want, limit int) (victims []Row, err er
 		}
 		return run(c, `UPDATE total SET hand = ?`, func(s *sqlite.Stmt) { s.BindInt64(1, hand) }, nil)
 	})
+	fault.Saw(fault.SieveWrite, victims)
 	return victims, err
 }

@@ -4,9 +4,12 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
 )
 
 var openat2Missing atomic.Bool // learnt once: an old kernel or a seccomp filter
@@ -38,17 +41,37 @@ func fromUnix(st *unix.Stat_t) Stat {
 
 // StatAt is Stat for hits: path ends in a NUL byte, so that the call needs no allocation. It reports false for any
 // error: a hit that can't be shown is none.
-func StatAt(fd int, path []byte, st *unix.Stat_t) bool {
+func StatAt(l fault.Label, fd int, path []byte, st *unix.Stat_t) bool {
+	if fault.Enabled && fault.Enter(l, fault.Read, string(path[:len(path)-1])) != nil {
+		return false
+	}
 	_, _, errno := unix.Syscall6(unix.SYS_NEWFSTATAT, uintptr(fd), uintptr(unsafe.Pointer(&path[0])),
 		uintptr(unsafe.Pointer(st)), unix.AT_SYMLINK_NOFOLLOW, 0, 0)
+	if fault.Enabled {
+		return leaveStatAt(l, errno, st)
+	}
 	return errno == 0
+}
+
+func leaveStatAt(l fault.Label, errno error, st *unix.Stat_t) bool {
+	if errno == syscall.Errno(0) {
+		errno = nil
+	}
+	if fault.Leave(l, errno) != nil {
+		return false
+	}
+	fault.Saw(l, fromUnix(st))
+	return true
 }
 
 // Link gives the open file a name. The kernel refuses with ENOENT when the file has no name left: check and
 // publication are one step.
-func Link(fd int, d *Dir, name string) error {
+func Link(l fault.Label, fd int, d *Dir, name string) error {
+	if err := fault.Enter(l, fault.Write, name); err != nil {
+		return err
+	}
 	var buf [32]byte
-	return unix.Linkat(unix.AT_FDCWD, procPath(buf[:0], fd), d.fd, name, unix.AT_SYMLINK_FOLLOW)
+	return fault.Leave(l, unix.Linkat(unix.AT_FDCWD, procPath(buf[:0], fd), d.fd, name, unix.AT_SYMLINK_FOLLOW))
 }
 
 func procPath(buf []byte, fd int) string {
@@ -64,27 +87,44 @@ func appendInt(b []byte, n int) []byte {
 }
 
 // SetMtime sets the modification time of an open file.
-func SetMtime(fd int, sec, nsec int64) error {
-	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: sec, Nsec: nsec}}
-	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0); errno != 0 {
-		return os.NewSyscallError("utimensat", errno)
+func SetMtime(l fault.Label, fd int, sec, nsec int64) error {
+	if err := fault.Enter(l, fault.Write, ""); err != nil {
+		return os.NewSyscallError("utimensat", err)
 	}
-	return nil
+	ts := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: sec, Nsec: nsec}}
+	var err error
+	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0); errno != 0 {
+		err = errno
+	}
+	return os.NewSyscallError("utimensat", fault.Leave(l, err))
 }
 
 // SyncFS makes the whole file system of an open folder durable.
-func SyncFS(d *Dir) error { return os.NewSyscallError("syncfs", unix.Syncfs(d.fd)) }
+func SyncFS(l fault.Label, d *Dir) error {
+	err := fault.Enter(l, fault.Private, "")
+	if err == nil {
+		err = fault.Leave(l, unix.Syncfs(d.fd))
+	}
+	return os.NewSyscallError("syncfs", err)
+}
 
 // BootID identifies the boot: it changes when the machine starts again.
-func BootID() (string, error) {
+func BootID(l fault.Label) (string, error) {
+	if err := fault.Enter(l, fault.Private, ""); err != nil {
+		return "", err
+	}
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	err = fault.Leave(l, err)
 	return strings.TrimSpace(string(b)), err
 }
 
 // Free returns the bytes and inodes an unprivileged user may still use. Inodes is -1 where they aren't counted.
-func Free(d *Dir) (bytes, inodes int64, err error) {
+func Free(l fault.Label, d *Dir) (bytes, inodes int64, err error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(d.fd, &st); err != nil {
+	if err = fault.Enter(l, fault.Private, ""); err == nil {
+		err = fault.Leave(l, unix.Fstatfs(d.fd, &st))
+	}
+	if err != nil {
 		return 0, 0, os.NewSyscallError("fstatfs", err)
 	}
 	inodes = int64(st.Ffree)
@@ -95,9 +135,13 @@ func Free(d *Dir) (bytes, inodes int64, err error) {
 }
 
 // FSType returns the kernel's magic number of the folder's file system, for messages and for refusing NFS.
-func FSType(d *Dir) (int64, error) {
+func FSType(l fault.Label, d *Dir) (int64, error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(d.fd, &st); err != nil {
+	err := fault.Enter(l, fault.Private, "")
+	if err == nil {
+		err = fault.Leave(l, unix.Fstatfs(d.fd, &st))
+	}
+	if err != nil {
 		return 0, os.NewSyscallError("fstatfs", err)
 	}
 	return int64(st.Type), nil

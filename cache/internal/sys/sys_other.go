@@ -8,6 +8,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cachesrv/cachesrv/cache/fault"
 )
 
 func openBeneath(at int, rel string) (int, error) { return openWalk(at, rel) }
@@ -20,24 +22,35 @@ func fromUnix(st *unix.Stat_t) Stat {
 }
 
 // StatAt is Stat for hits; path ends in a NUL byte.
-func StatAt(fd int, path []byte, st *unix.Stat_t) bool {
-	return unix.Fstatat(fd, string(path[:len(path)-1]), st, unix.AT_SYMLINK_NOFOLLOW) == nil
+func StatAt(l fault.Label, fd int, path []byte, st *unix.Stat_t) bool {
+	if fault.Enter(l, fault.Read, string(path[:len(path)-1])) != nil {
+		return false
+	}
+	return fault.Leave(l, unix.Fstatat(fd, string(path[:len(path)-1]), st, unix.AT_SYMLINK_NOFOLLOW)) == nil
 }
 
 // Link isn't there: the portable back-end publishes by rename under a lock.
-func Link(int, *Dir, string) error { return errors.ErrUnsupported }
+func Link(fault.Label, int, *Dir, string) error { return errors.ErrUnsupported }
 
 // SetMtime sets the modification time of an open file.
-func SetMtime(fd int, sec, nsec int64) error {
+func SetMtime(l fault.Label, fd int, sec, nsec int64) error {
+	if err := fault.Enter(l, fault.Write, ""); err != nil {
+		return os.NewSyscallError("futimes", err)
+	}
 	tv := []unix.Timeval{{Sec: 0}, {Sec: sec, Usec: int32(nsec / 1000)}}
-	return os.NewSyscallError("futimes", unix.Futimes(fd, tv))
+	return os.NewSyscallError("futimes", fault.Leave(l, unix.Futimes(fd, tv)))
 }
 
 // SyncFS makes everything durable.
-func SyncFS(*Dir) error { return unix.Sync() }
+func SyncFS(l fault.Label, _ *Dir) error {
+	if err := fault.Enter(l, fault.Private, ""); err != nil {
+		return err
+	}
+	return fault.Leave(l, unix.Sync())
+}
 
 // BootID identifies the boot.
-func BootID() (string, error) {
+func BootID(fault.Label) (string, error) {
 	if runtime.GOOS == "darwin" {
 		return unix.Sysctl("kern.bootsessionuuid")
 	}
@@ -45,7 +58,7 @@ func BootID() (string, error) {
 }
 
 // Free returns the bytes and inodes an unprivileged user may still use.
-func Free(d *Dir) (bytes, inodes int64, err error) {
+func Free(_ fault.Label, d *Dir) (bytes, inodes int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(d.fd, &st); err != nil {
 		return 0, 0, os.NewSyscallError("fstatfs", err)
@@ -54,7 +67,7 @@ func Free(d *Dir) (bytes, inodes int64, err error) {
 }
 
 // FSType is not known here.
-func FSType(*Dir) (int64, error) { return 0, nil }
+func FSType(fault.Label, *Dir) (int64, error) { return 0, nil }
 
 // NFS is not recognised here; the probe decides.
 func NFS(int64) bool { return false }
