@@ -276,6 +276,35 @@ func TestFoldersOfFillsThatStoredNothing(t *testing.T) {
 	}
 }
 
+// A cache that is smaller than a batch of evictions was emptied when it had one page too many.
+func TestEvictionTakesNoMoreThanItMust(t *testing.T) {
+	for name, bound := range map[string]func(*Options){
+		"pages": func(o *Options) { o.MaxPages = 20 },
+		"bytes": func(o *Options) { o.MaxBytes = 20 * 1000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, inMemory(t))
+			s.keep.stop() // it would evict too, and reads the bounds
+			for i := range 23 {
+				fillPage(t, s, fmt.Sprintf("h/%d", i), strings.Repeat("x", 1000), Meta{})
+			}
+			bound(&s.o)
+			if err := s.evict(t.Context(), s.gen.Load()); err != nil {
+				t.Fatal(err)
+			}
+			left := 0
+			for i := range 23 {
+				if served(s, fmt.Sprintf("h/%d", i)) != "" {
+					left++
+				}
+			}
+			if left != 20 {
+				t.Errorf("of 23 pages %d are left; there is room for 20", left)
+			}
+		})
+	}
+}
+
 // Close does not wait for fills and invalidations.
 func TestCloseWaitsForInvalidations(t *testing.T) {
 	dir := t.TempDir()

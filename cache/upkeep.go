@@ -336,7 +336,11 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 		if pages == 0 || !over && !short {
 			return nil
 		}
-		victims, err := g.inv.Sieve(ctx, batch, limit)
+		want := batch
+		if !short { // no more than it takes: a small cache may be smaller than a batch
+			want = int(min(batch, max(pages-s.o.MaxPages, excess(size, s.o.MaxBytes, pages))))
+		}
+		victims, err := g.inv.Sieve(ctx, want, limit)
 		if err != nil || len(victims) == 0 {
 			return err
 		}
@@ -357,6 +361,14 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// excess is about how many of the pages must go for their size to come down to a bound; at least 1 while it is above.
+func excess(size, bound, pages int64) int64 {
+	if size <= bound {
+		return 0
+	}
+	return max(1, (size-bound)/(size/pages+1))
 }
 
 // minInodes is the number of free inodes below which pages are evicted.

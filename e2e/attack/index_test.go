@@ -99,12 +99,16 @@ func TestAttack20_UnknownProjects(t *testing.T) {
 		})
 	}
 	asking.Wait()
+	left := 0
 	await(t, func() string {
-		if n := len(p.stored()); n > bound {
-			return fmt.Sprintf("%d pages of a bound of %d", n, bound)
+		if left = len(p.stored()); left > bound {
+			return fmt.Sprintf("%d pages of a bound of %d", left, bound)
 		}
 		return ""
 	})
+	if left < bound/2 {
+		t.Errorf("%d pages are left; there is room for %d", left, bound)
+	}
 	if res, _ := p.get("/simple/unknown-again/"); !strings.Contains(res.Header.Get("Cache-Status"), "stored") {
 		t.Errorf("the 404s are not stored (%q), which proves nothing", res.Header.Get("Cache-Status"))
 	}
