@@ -208,6 +208,9 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if fault.Broken(fault.CounterAfterRead) {
 		c.noted, _ = c.gen.inv.Counter(ctx)
 	}
+	if fault.Broken(fault.TagsUnchecked) {
+		fault.Pause(50 * time.Millisecond) // about as far as the commits of an index are apart
+	}
 	earlier, ok, err := c.gen.inv.Publish(ctx, row, sibling, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
 	if err != nil {
 		return nil, err

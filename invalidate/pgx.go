@@ -129,6 +129,7 @@ func (t *PgxTx) Commit(ctx context.Context) error {
 	early := fault.Broken(fault.UnlinkBeforeSeen)
 	if early {
 		_ = t.hooks.committed(ctx, r)
+		fault.Pause(10 * time.Millisecond)
 	}
 	switch err := t.Tx.Commit(ctx); {
 	case err == nil:

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/cachesrv/cachesrv/cache/fault"
 )
@@ -121,6 +122,7 @@ func (t *SQLiteTx) Commit() error {
 	early := fault.Broken(fault.UnlinkBeforeSeen)
 	if early {
 		_ = t.hooks.committed(t.ctx, r)
+		fault.Pause(10 * time.Millisecond)
 	}
 	if err := t.Tx.Commit(); err != nil {
 		return t.settle(r, commit, err)

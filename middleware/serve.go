@@ -137,6 +137,7 @@ func (c *Cache) lead(w http.ResponseWriter, r *http.Request, k cache.Key, next r
 	defer leave()
 	if fault.Broken(fault.ClaimAfterRead) {
 		next = render.Ahead(c.forEveryone(r.Context(), r, k), next)
+		fault.Pause(20 * time.Millisecond)
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		fill, err := c.o.Store.Claim(r.Context(), k)
