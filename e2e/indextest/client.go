@@ -14,7 +14,6 @@ import (
 type Client struct {
 	Base  string // http://127.0.0.1:PORT
 	Host  string // sent as Host; default: Base's
-	User  string // default __token__
 	Token string // default: none is sent
 	// SendToken sends the token with reads too, as to a private index.
 	SendToken bool
@@ -51,19 +50,12 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte, heade
 	if err != nil {
 		return Answer{}, err
 	}
-	if body == nil {
-		r.Body, r.ContentLength = nil, 0
-	}
 	r.Host = c.Host
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	if c.Token != "" && (c.SendToken || method != http.MethodGet && method != http.MethodHead) {
-		user := c.User
-		if user == "" {
-			user = "__token__"
-		}
-		r.SetBasicAuth(user, c.Token)
+		r.SetBasicAuth("__token__", c.Token)
 	}
 	resp, err := transport.RoundTrip(r)
 	if err != nil {

@@ -4,5 +4,6 @@ package torture
 
 import "syscall"
 
-// attributes are none here: what a test program that dies leaves behind must be ended by hand.
+// attributes are none here: of what a test program that dies leaves behind, our test programs end as their standard input
+// is closed, and an index must be ended by hand.
 func attributes() *syscall.SysProcAttr { return nil }

@@ -19,9 +19,9 @@
 //     another server would
 //   - a Fault harms the target meanwhile: KillAtRandom, KillAtPoints
 //
-// Setup and IndexSetup put the usual combinations together. A control is a target that was built wrong (cache/fault): its run must
-// fail, or the check is worth nothing. The checker itself is checked on a cache in memory that can be wrong in every way
-// it looks for.
+// Setup and IndexSetup put the usual combinations together. A control is a target that was built wrong (cache/fault): its
+// run must fail, or the check is worth nothing. The checker itself is checked on a cache in memory that can be wrong in
+// every way it looks for.
 //
 // All choices of a run (pages, pauses, encodings, kills) follow from Load.Seed, though what the kernel makes of them does
 // not.

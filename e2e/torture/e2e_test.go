@@ -41,16 +41,17 @@ var programs = sync.OnceValue(func() string {
 
 // right is the test program as anybody would build it; breakable has the points and controls of cache/fault.
 var (
-	right     = sync.OnceValues(func() (string, error) { return build("right") })
-	breakable = sync.OnceValues(func() (string, error) { return build("breakable", "-tags", "cachesrv_fault") })
+	right     = sync.OnceValues(func() (string, error) { return build("right", "./app") })
+	breakable = sync.OnceValues(func() (string, error) { return build("breakable", "./app", "-tags", "cachesrv_fault") })
 )
 
-func build(name string, flags ...string) (string, error) {
+// build builds a command's package, and returns the path of the program.
+func build(name, pkg string, flags ...string) (string, error) {
 	path := filepath.Join(programs(), name)
 	if *race {
 		flags = append(flags, "-race")
 	}
-	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "./app")...)
+	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), pkg)...)
 	c.Stderr = os.Stderr
 	return path, c.Run()
 }
@@ -80,12 +81,16 @@ func start(t *testing.T, s torture.Setup, program func() (string, error)) tortur
 	if err := c.Target.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	killAtEnd(t, c.Target)
+	return c
+}
+
+func killAtEnd(t *testing.T, target torture.Target) {
 	t.Cleanup(func() {
-		if err := c.Target.Kill(); err != nil {
+		if err := target.Kill(); err != nil {
 			t.Error(err)
 		}
 	})
-	return c
 }
 
 // run holds the run and shows its report.
@@ -132,6 +137,20 @@ func standard(t *testing.T, s torture.Setup) {
 	}
 	s.Load.Duration = duration
 	c := start(t, s, right)
+	r := sound(t, c)
+	if soaking {
+		if r.HitRatio() < 0.9 {
+			t.Errorf("the hit ratio is %.3f", r.HitRatio())
+		}
+		if rate := float64(r.Commits) / r.Seconds; rate < 0.5*c.Load.Rate {
+			t.Errorf("%.0f commits/s are not the standard load; is the machine busy?", rate)
+		}
+	}
+}
+
+// sound holds a run that must find nothing wrong, and must have met everything that can be. Then the target stops.
+func sound(t *testing.T, c torture.Config) *torture.Report {
+	t.Helper()
 	r := run(t, c)
 	if err := r.Verdict(); err != nil {
 		t.Error(err)
@@ -143,17 +162,10 @@ func standard(t *testing.T, s torture.Setup) {
 			t.Errorf("the run had no %s", what)
 		}
 	}
-	if soaking {
-		if r.HitRatio() < 0.9 {
-			t.Errorf("the hit ratio is %.3f", r.HitRatio())
-		}
-		if rate := float64(r.Commits) / r.Seconds; rate < 0.5*c.Load.Rate {
-			t.Errorf("%.0f commits/s are not the standard load; is the machine busy?", rate)
-		}
-	}
 	if err := c.Target.Stop(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
 	}
+	return r
 }
 
 // TestControls: the application, built wrong in each way, is caught in that. Each has the load that shows it soonest.

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,7 @@ func (s IndexSetup) Start(ctx context.Context) (Config, error) {
 		}
 		several.Applications = append(several.Applications, a)
 	}
+	database := Database{cmp.Or(s.DB, filepath.Join(s.Dir, "index.db"))}
 	var target Target = several
 	if len(several.Applications) == 1 {
 		target = several.Applications[0]
@@ -73,7 +75,7 @@ func (s IndexSetup) Start(ctx context.Context) (Config, error) {
 		return Config{}, errors.Join(err, target.Kill())
 	}
 	return Config{
-		Load: s.Load, Target: target, Pages: pages, Source: indexSource{indexDatabase(s.Dir, s.DB), pages}, Folder: folder,
+		Load: s.Load, Target: target, Pages: pages, Source: indexSource{database, pages}, Folder: folder,
 		Commit: newUploads(target, pages, token), Control: s.Control,
 	}, nil
 }
@@ -181,17 +183,21 @@ func (u *uploads) Commit(ctx context.Context, page int) (Commit, error) {
 		return Commit{}, fmt.Errorf("uploading %s: %v, %s %q", file.Filename, answer, serialHeader, answer.Header.Get(serialHeader))
 	}
 	next.n++
-	c := Commit{Version: 1 + next.n}
-	for other := range u.pages.Len() {
-		switch about, _ := u.pages.about(other); about {
+	var c Commit
+	for changed := range u.pages.Len() {
+		version := 1 + next.n
+		switch about, _ := u.pages.about(changed); about {
 		case project:
-			c.Also = append(c.Also, Shown{other, 1 + next.n})
 		case aboutAll:
-			c.Also = append(c.Also, Shown{other, 1 + serial})
+			version = 1 + serial
+		default:
+			continue
 		}
-	}
-	if about, _ := u.pages.about(page); about == aboutAll {
-		c.Version = 1 + serial
+		if changed == page {
+			c.Version = version
+		} else {
+			c.Also = append(c.Also, Shown{changed, version})
+		}
 	}
 	return c, nil
 }

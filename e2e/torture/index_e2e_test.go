@@ -3,10 +3,7 @@
 package torture_test
 
 import (
-	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -18,28 +15,11 @@ import (
 
 // index is the program as anybody would build it; breakableIndex has the points and controls of cache/fault.
 var (
-	index          = sync.OnceValues(func() (string, error) { return buildIndex("cachesrv") })
-	breakableIndex = sync.OnceValues(func() (string, error) { return buildIndex("cachesrv-breakable", "-tags", "cachesrv_fault") })
+	index          = sync.OnceValues(func() (string, error) { return build("cachesrv", "../../cmd/cachesrv") })
+	breakableIndex = sync.OnceValues(func() (string, error) {
+		return build("cachesrv-breakable", "../../cmd/cachesrv", "-tags", "cachesrv_fault")
+	})
 )
-
-func buildIndex(name string, flags ...string) (string, error) {
-	path := filepath.Join(programs(), name)
-	if *race {
-		flags = append(flags, "-race")
-	}
-	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "github.com/cachesrv/cachesrv/cmd/cachesrv")...)
-	c.Stderr = os.Stderr
-	return path, c.Run()
-}
-
-// indexDatabases are those an index is tortured on; open returns what --db is given.
-var indexDatabases = []struct {
-	name string
-	open func(t *testing.T) (dsn string)
-}{
-	{"postgres", func(t *testing.T) string { return pgtest.Start(t) }},
-	{"sqlite", func(*testing.T) string { return "" }},
-}
 
 // startIndex starts what the set-up says. The index is gone when the test has ended.
 func startIndex(t *testing.T, s torture.IndexSetup, program func() (string, error)) torture.Config {
@@ -57,11 +37,7 @@ func startIndex(t *testing.T, s torture.IndexSetup, program func() (string, erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Target.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
+	killAtEnd(t, c.Target)
 	return c
 }
 
@@ -87,7 +63,7 @@ func indexFolder(t *testing.T) string {
 // TestIndex: uploads to a package index against readers of all its pages: 0 stale, 0 torn, 0 survivors, no orphan, check
 // clean. With the serial's header left out, its pages are read from their files, too.
 func TestIndex(t *testing.T) {
-	for _, db := range indexDatabases {
+	for _, db := range databases {
 		t.Run(db.name, func(t *testing.T) { standardIndex(t, torture.IndexSetup{DB: db.open(t)}) })
 	}
 	t.Run("sqlite/files", func(t *testing.T) { standardIndex(t, torture.IndexSetup{NoSerial: true}) })
@@ -102,21 +78,9 @@ func standardIndex(t *testing.T, s torture.IndexSetup) {
 		t.Parallel()
 	}
 	s.Load.Duration = indexDuration
-	c := startIndex(t, s, index)
-	r := run(t, c)
-	if err := r.Verdict(); err != nil {
-		t.Error(err)
-	}
-	for what, n := range map[string]int64{"files read": r.Files, "304s": r.NotModified, "HEADs": r.Heads, "misses": r.Misses} {
-		if n == 0 {
-			t.Errorf("the run had no %s", what)
-		}
-	}
+	r := sound(t, startIndex(t, s, index))
 	if rate := float64(r.Commits) / r.Seconds; soaking && rate < 5 { // how many there can be, the disk decides
 		t.Errorf("%.0f uploads/s are too few; is the machine busy?", rate)
-	}
-	if err := c.Target.Stop(context.WithoutCancel(t.Context())); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -124,7 +88,7 @@ func standardIndex(t *testing.T, s torture.IndexSetup) {
 func TestIndexControls(t *testing.T) {
 	hot := torture.Load{Rate: 400, Committers: 8, Pause: time.Millisecond}
 	for _, control := range []string{fault.TagsUnchecked, fault.UnlinkBeforeSeen, fault.ClaimAfterRead} {
-		for _, db := range indexDatabases {
+		for _, db := range databases {
 			t.Run(control+"/"+db.name, func(t *testing.T) {
 				t.Parallel()
 				s := torture.IndexSetup{DB: db.open(t), Control: control, Load: hot, Projects: 2}
@@ -141,7 +105,7 @@ func TestIndexControls(t *testing.T) {
 
 // TestIndexKills: the index is killed at random under load. After each restart every page agrees with the database.
 func TestIndexKills(t *testing.T) {
-	for _, db := range indexDatabases {
+	for _, db := range databases {
 		t.Run(db.name, func(t *testing.T) {
 			t.Parallel()
 			c := startIndex(t, torture.IndexSetup{DB: db.open(t), Load: torture.Load{Duration: 10 * time.Minute, Silence: 100 * time.Millisecond}}, index)

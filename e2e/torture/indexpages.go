@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -240,14 +239,6 @@ func (p *indexPages) file(project int, n int64) shownAs {
 	shown := shownAs{file.Filename, file.Path(), file.SHA256()}
 	p.known.Store(f, shown)
 	return shown
-}
-
-// indexDatabase is the one of an index in a folder.
-func indexDatabase(dir, db string) Database {
-	if db == "" {
-		db = filepath.Join(dir, "index.db")
-	}
-	return Database{db}
 }
 
 // indexSource asks the index's database, at rest.

@@ -16,7 +16,8 @@ type Pages interface {
 	Good(page, status int) bool
 	// Size is the length of a page in bytes; 0: its versions differ in it.
 	Size(page int) int
-	// Read returns the version that a body shows, at least 1, or an ErrTorn. It depends on nothing else.
+	// Read returns the version that a body shows, at least 1, or an ErrTorn. A body that was found
+	// good may not be read again: the same bytes of the same page show the same version.
 	Read(page, status int, body []byte) (int64, error)
 	// Check compares an answer's status and headers with the version that its body shows, or its ETag stands for.
 	Check(page int, version int64, status int, h http.Header) error
