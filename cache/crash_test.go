@@ -383,6 +383,53 @@ func TestFailClosedByFence(t *testing.T) {
 	}
 }
 
+// TestFenceDropsWhatItKept: an invalidation that can't tell which generation is current fences. It could drop nothing, so
+// whoever lifts that fence must. (Found by e2e/syscalls: EIO at the readlink of current.)
+func TestFenceDropsWhatItKept(t *testing.T) {
+	for name, lift := range map[string]func(t *testing.T, s *cache.Store, dir string) *cache.Store{
+		"fence off": func(t *testing.T, s *cache.Store, _ string) *cache.Store {
+			if err := s.LiftFence(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		"restart, fence off": func(t *testing.T, s *cache.Store, dir string) *cache.Store {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, dir)
+			if err := s.LiftFence(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			fill(t, s, "h/a", "a")
+			current, aside := filepath.Join(dir, "cache/current"), filepath.Join(dir, "cache/aside")
+			if err := errors.Join(os.Rename(current, aside), os.Mkdir(current, 0o755)); err != nil { // no link: EINVAL
+				t.Fatal(err)
+			}
+			if _, err := s.Invalidate(t.Context(), byKey(t, "h/a")); err != nil {
+				t.Errorf("a fence is enough: %v", err)
+			}
+			if _, fenced := s.FencedBy(); !fenced {
+				t.Error("it is not fenced")
+			}
+			want(t, s, "h/a", "")
+			if err := errors.Join(os.Remove(current), os.Rename(aside, current)); err != nil {
+				t.Fatal(err)
+			}
+			s = lift(t, s, dir)
+			want(t, s, "h/a", "")
+			fill(t, s, "h/a", "b")
+			want(t, s, "h/a", "b")
+		})
+	}
+}
+
 // unprivileged runs the calling test again as another user, as root is refused nothing.
 func unprivileged(t *testing.T) {
 	t.Helper()

@@ -36,9 +36,9 @@ func (s *Store) Invalidate(ctx context.Context, sel Selection) (Dropped, error) 
 		if _, linkErr := s.at.Readlink(fault.GenerationRead, "current"); errors.Is(linkErr, fs.ErrNotExist) {
 			return Dropped{Retired: true}, nil // there is no generation, and the next one's fills claim after this
 		}
-		if fenceErr := s.Fence(ctx, "an invalidation could not reach the folder: "+err.Error()); fenceErr != nil {
-			s.live.shut.Store(true)
-			return Dropped{}, fmt.Errorf("invalidate: %w", errors.Join(err, fenceErr))
+		s.log.Error("an invalidation could not reach the folder; fencing, as unknown means drop", "err", err)
+		if err := s.fenceUntilDropped(ctx, err); err != nil {
+			return Dropped{}, fmt.Errorf("invalidate: %w", err)
 		}
 		return Dropped{Retired: true}, nil
 	}

@@ -109,14 +109,16 @@ func (s *Store) Unfence(ctx context.Context) error {
 	if err := s.live.open(); err != nil {
 		return fmt.Errorf("unfence: open the folder of the live link: %w", err)
 	}
+	const fencedMessage = "the folder is fenced: answering past the cache until `cachesrv fence off`"
 	if reason, fenced := s.FencedBy(); fenced {
-		s.log.Warn("the folder is fenced: answering past the cache until `cachesrv fence off`", "reason", reason)
+		s.log.Warn(fencedMessage, "reason", reason)
 		return nil
 	}
 	if err := s.makeLive(); err != nil {
 		return fmt.Errorf("unfence: make the live link: %w", err)
 	}
-	if _, fenced := s.FencedBy(); fenced { // since we looked: the link may have been made after Fence removed it
+	if reason, fenced := s.FencedBy(); fenced { // since we looked: the link may have been made after Fence removed it
+		s.log.Warn(fencedMessage, "reason", reason)
 		return removeLink(s.live.path)
 	}
 	return nil
@@ -238,13 +240,22 @@ func (s *Store) failClosed(ctx context.Context, g *generation, cause error) erro
 	if err == nil {
 		return nil
 	}
+	if fenceErr := s.fenceUntilDropped(ctx, cause); fenceErr != nil {
+		return errors.Join(err, fenceErr)
+	}
+	return nil
+}
+
+// fenceUntilDropped stops all reading, for an invalidation that could not drop: whoever lifts the fence drops everything
+// first.
+func (s *Store) fenceUntilDropped(ctx context.Context, cause error) error {
 	// First the mark: without it, a lifted fence or a restart would serve what should be dropped.
 	markErr := s.writeDurable("drop", []byte("everything\n"))
 	fenceErr := errors.Join(markErr, s.Fence(context.WithoutCancel(ctx),
 		"an invalidation failed: "+cause.Error()+"; mend that, then run: cachesrv fence off (it drops everything first)"))
 	if fenceErr != nil {
 		s.live.shut.Store(true) // at least this process serves no more
-		return errors.Join(cause, err, fenceErr)
+		return errors.Join(cause, fenceErr)
 	}
 	return nil
 }

@@ -249,10 +249,12 @@ func (g *generation) unlinkTwinsOf(r *inventory.Row) error {
 	}
 	defer folder.Close()
 	for _, suffix := range key.TwinSuffixes() {
-		if st, err := folder.Stat(fault.StandingStat, name+suffix); err == nil && st.Nsec == r.Identity.Nsec {
-			if _, err := folder.Unlink(fault.TwinDrop, name+suffix); err != nil {
-				return err
-			}
+		st, err := folder.Stat(fault.StandingStat, name+suffix)
+		if err == nil && st.Nsec == r.Identity.Nsec {
+			_, err = folder.Unlink(fault.TwinDrop, name+suffix)
+		}
+		if ignoreGone(err) != nil {
+			return err
 		}
 	}
 	return nil
@@ -267,8 +269,22 @@ func (g *generation) dead(r *inventory.Row) (bool, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	published, graced := g.standing(r)
-	return !published && !graced, nil
+	stands, err := g.stands(r)
+	return err == nil && !stands, err
+}
+
+// stands reports whether a row's publication is there, as a page or as a graced one. What can't be looked at counts as
+// neither: a row deleted although its page is there would keep that page from every invalidation by tag.
+func (g *generation) stands(r *inventory.Row) (bool, error) {
+	for _, file := range []string{r.File, r.File + key.StaleSuffix} {
+		switch st, err := g.pages.Stat(fault.StandingStat, file); {
+		case err == nil && identityOf(st) == r.Identity:
+			return true, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // emptyTrash removes what was dropped.
@@ -380,7 +396,9 @@ func (s *Store) evictRow(g *generation, row *inventory.Row) (bool, error) {
 	}
 	r := &reaper{s: s, g: g}
 	defer r.close()
-	if published, graced := g.standing(row); published || graced {
+	if stands, err := g.stands(row); err != nil {
+		return false, err
+	} else if stands {
 		row.Twins = 1<<len(encodings) - 1 // one may have been made since the row was read
 		if err := r.row(row); err != nil {
 			return false, err

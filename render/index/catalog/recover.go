@@ -109,11 +109,14 @@ func (c *Catalog) settleSoon(ctx context.Context, intents []intent) {
 // settle decides, for each place that an intent names, whether a file lies there rightly: it has a row, or it goes. It
 // holds the lock meanwhile, so that no row is about to come or to go.
 //
-// The sequence: BEGIN; lock the serial; SELECT the rows; unlink files without one, fsync their folders; ROLLBACK;
-// unlink the intents.
+// The sequence: overwrite; BEGIN; lock the serial; SELECT the rows; unlink files without one, fsync their folders;
+// ROLLBACK; unlink the intents.
 func (c *Catalog) settle(ctx context.Context, intents []intent) error {
 	for len(intents) > 0 {
 		n := min(len(intents), settleChunk)
+		if err := c.overwrite(ctx); err != nil {
+			return err
+		}
 		err := c.transact(ctx, func(ctx context.Context, tx transaction) error {
 			if err := hold(ctx, tx); err != nil {
 				return err
@@ -141,4 +144,21 @@ func (c *Catalog) settle(ctx context.Context, intents []intent) error {
 		intents = intents[n:]
 	}
 	return nil
+}
+
+// overwrite makes the end of every change before it final. A COMMIT that failed as SQLite's log could not be synced has
+// left its pages there, whole: nobody sees them, but after a crash they would be read, and the rows of an upload would
+// be back whose files are gone. The next commit that writes a page takes their place. (An UPDATE that changes nothing
+// writes none.)
+func (c *Catalog) overwrite(ctx context.Context) error {
+	return c.transact(ctx, func(ctx context.Context, tx transaction) error {
+		if err := hold(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, "INSERT INTO index_gone (filename, project, serial) VALUES ('', '', 0)"); err != nil {
+			return err
+		}
+		_, err := tx.exec(ctx, "DELETE FROM index_gone WHERE filename = ''")
+		return err
+	})
 }
