@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
@@ -262,10 +263,13 @@ func (f *Fill) check(m Meta) (header string, err error) {
 // MaxTag bounds a tag, in bytes.
 const MaxTag = 512
 
-// CheckTag reports what is wrong with a tag: it is 1 to MaxTag bytes without spaces and control characters.
+// CheckTag reports what is wrong with a tag: it is 1 to MaxTag bytes of UTF-8 without spaces and control characters.
 func CheckTag(tag string) error {
 	if tag == "" || len(tag) > MaxTag {
 		return fmt.Errorf("tag %.60q: %w: a tag has 1 to %d bytes", tag, key.ErrInvalid, MaxTag)
+	}
+	if !utf8.ValidString(tag) { // neither an outbox nor what is withheld could name it
+		return fmt.Errorf("tag %.60q: %w: a tag is UTF-8", tag, key.ErrInvalid)
 	}
 	for i := range len(tag) {
 		if tag[i] <= ' ' || tag[i] == 0x7f {

@@ -144,7 +144,7 @@ func (s *Store) openGeneration() error {
 }
 
 func (s *Store) loadGeneration(name string) (*generation, error) {
-	if !strings.HasPrefix(name, "gen-") || strings.Contains(name, "/") {
+	if !isGeneration(name) {
 		return nil, fmt.Errorf("current names %q, which is no generation", name)
 	}
 	g := &generation{name: name, calls: &s.calls}
@@ -161,6 +161,11 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 	g.inv = inv
 	g.calls.Add(1)
 	return g, nil
+}
+
+// isGeneration reports whether a name is one of a generation.
+func isGeneration(name string) bool {
+	return strings.HasPrefix(name, "gen-") && !strings.Contains(name, "/")
 }
 
 // makeGeneration makes an empty generation and then current name it. Positions that still hold are carried over.
@@ -201,8 +206,10 @@ func (s *Store) makeGeneration(positions map[string]string) (name string, err er
 //
 //	rename gen-N trash/… · unlink current
 func (s *Store) discard(name string) error {
-	if _, err := s.at.Rename(fault.GenerationTrash, name, s.trash, s.uniqueName(name)); err != nil {
-		return err
+	if isGeneration(name) { // whatever else current may name is not ours to move
+		if _, err := s.at.Rename(fault.GenerationTrash, name, s.trash, s.uniqueName(name)); err != nil {
+			return err
+		}
 	}
 	if now, err := s.at.Readlink(fault.GenerationRead, "current"); err != nil || now != name {
 		return ignoreGone(err)
@@ -223,7 +230,7 @@ func (s *Store) discardOthers(ctx context.Context, g *generation) error {
 	}
 	names, err := s.at.Names(fault.GenerationList, ".")
 	for _, name := range names {
-		if err == nil && strings.HasPrefix(name, "gen-") && name != g.name {
+		if err == nil && isGeneration(name) && name != g.name {
 			err = s.discard(name)
 		}
 	}
@@ -282,7 +289,7 @@ func (s *Store) retireAll() error {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, "gen-") {
+		if isGeneration(name) {
 			if err := s.discard(name); err != nil {
 				return err
 			}

@@ -177,11 +177,25 @@ func (s *Store) settle(f format, fresh, first bool) (format, error) {
 	if f == old {
 		return f, nil
 	}
-	b, err := yaml.Marshal(f)
+	b, err := f.text()
 	if err != nil {
 		return f, err
 	}
 	return f, s.writeDurable("format", b)
+}
+
+// text is the content of the file. A path that YAML does not give back as it was is refused: others would look for the
+// live link, and remove it for a fence, at another place.
+func (f format) text() ([]byte, error) {
+	b, err := yaml.Marshal(f)
+	if err != nil {
+		return nil, err
+	}
+	var back format
+	if err := yaml.Unmarshal(b, &back); err != nil || back != f {
+		return nil, fmt.Errorf("the path of the live link, %q, can't be noted in the folder: use one of plain characters (--live)", f.Live)
+	}
+	return b, nil
 }
 
 // chooseLive finds the place of the live link: as asked, as before, or the first of the defaults where a link can be

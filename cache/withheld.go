@@ -127,6 +127,9 @@ func (s *Store) readWithheld() (all []withheldFile, err error) {
 		if err == nil {
 			err = json.Unmarshal(b, &w)
 		}
+		if err == nil && withheldName(w.ID) != name {
+			err = fmt.Errorf("it is that of %q", w.ID) // damaged, or somebody else's
+		}
 		if err != nil { // unknown: everything
 			s.log.Error("a withheld selection can't be read; nothing is published until it is removed", "file", s.path("withheld/"+name), "err", err)
 			w = withheldFile{ID: name, All: true}

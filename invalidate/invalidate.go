@@ -43,6 +43,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -84,7 +85,7 @@ type Store interface {
 // Options configure hooks. The zero value works: a zero field means its default. Negative values are refused.
 type Options struct {
 	// Source names this database among those that feed one cache folder; the folder's position in the outbox is kept
-	// under it. It must not contain spaces or ":". Default "database".
+	// under it. It is UTF-8 without spaces and ":". Default "database".
 	Source string
 	// ReplayInterval is the time between looks into the outbox for commits whose process died before its hook ran,
 	// and so bounds how long such a commit is unseen while this process lives (P2). Default 5 s.
@@ -113,8 +114,8 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("invalidate: Options.%s is negative; zero means its default", name)
 		}
 	}
-	if strings.ContainsAny(o.Source, ": \t\n") {
-		return o, fmt.Errorf("invalidate: Options.Source %q has a space or \":\"", o.Source)
+	if strings.ContainsAny(o.Source, ": \t\n") || !utf8.ValidString(o.Source) {
+		return o, fmt.Errorf("invalidate: Options.Source %q has a space or \":\", or is not UTF-8", o.Source)
 	}
 	orDefault(&o.Source, "database")
 	orDefault(&o.ReplayInterval, 5*time.Second)
@@ -139,8 +140,7 @@ func KeysTx(ctx context.Context, tx any, keys ...cache.Key) error {
 	return SelectTx(ctx, tx, cache.Selection{Keys: keys})
 }
 
-// TagsTx names tags whose pages the transaction changes. Tags have 1 to 512 bytes of UTF-8 without NUL. Otherwise it
-// is like KeysTx.
+// TagsTx names tags whose pages the transaction changes: those that cache.CheckTag finds good. Otherwise it is like KeysTx.
 func TagsTx(ctx context.Context, tx any, tags ...string) error {
 	return SelectTx(ctx, tx, cache.Selection{Tags: tags})
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -15,7 +14,6 @@ import (
 
 // Bounds of what one transaction names; Options.MaxNames is another.
 const (
-	maxTag   = 512     // bytes of a tag, as in the store
 	maxBytes = 1 << 20 // bytes of all names together; beyond, everything is invalidated
 	maxCause = 1 << 10 // bytes of a cause; the rest is cut off
 )
@@ -50,8 +48,9 @@ func namesOf(sel cache.Selection) ([]name, error) {
 		names = append(names, name{ofKey, k.String(), sel.Soft})
 	}
 	for _, tag := range sel.Tags {
-		if tag == "" || len(tag) > maxTag || !utf8.ValidString(tag) || strings.ContainsRune(tag, 0) {
-			return nil, fmt.Errorf("the tag %.80q is not 1 to %d bytes of UTF-8 without NUL: %w", tag, maxTag, key.ErrInvalid)
+		// What the store refuses would never be applied, and replays would not get past its row.
+		if err := cache.CheckTag(tag); err != nil {
+			return nil, err
 		}
 		names = append(names, name{ofTag, tag, sel.Soft})
 	}

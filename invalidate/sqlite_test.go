@@ -36,11 +36,14 @@ func newSQLite(t *testing.T) *sqliteDatabase {
 	return d
 }
 
-func (d *sqliteDatabase) connect(t *testing.T) {
-	db, err := sql.Open("sqlite", "file:"+d.file+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(10000)&_txlock=immediate")
+func (d *sqliteDatabase) connect(t *testing.T) { d.db = openSQLite(t, d.file) }
+
+func openSQLite(t testing.TB, file string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(10000)&_txlock=immediate")
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	d.db = db
+	return db
 }
 
 func (d *sqliteDatabase) opened(ctx context.Context, s Store) (*hooks, error) {
@@ -184,7 +187,7 @@ func TestSQLiteSettle(t *testing.T) {
 	}
 	must(t, settle("there", true, false))
 	equal(t, "committed", store.tags(), []string{"there"})
-	wantError(t, settle("not there", false, false), lost)
+	wantError(t, settle("not-there", false, false), lost)
 	equal(t, "rolled back", store.tags(), nil)
 	err := settle("unknown", true, true)
 	wantError(t, err, ErrCommitUnknown)
@@ -281,7 +284,7 @@ func TestSQLiteBackup(t *testing.T) {
 	store.forget()
 	other := newStore()
 	d.open(t, other, Options{ReplayInterval: never})
-	commit("2, but another one") // now the file has as many rows as before
+	commit("2,but-another-one") // now the file has as many rows as before
 	commit("3")
 	d.open(t, store, Options{ReplayInterval: never})
 	equal(t, "invalidated", store.tags(), []string{"*"})

@@ -161,7 +161,7 @@ func equal[T comparable](t *testing.T, what string, got, want []T) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ func testDatabase(t *testing.T, open func(t *testing.T) database) {
 		db, store, h := fresh(t)
 		tx := db.begin(t, t.Context())
 		sel := cache.Selection{
-			Keys: []cache.Key{parseKey(t, "example.org/notes/1?a=%22#json")}, Tags: []string{`quote " comma , brace } null é`},
+			Keys: []cache.Key{parseKey(t, "example.org/notes/1?a=%22#json")}, Tags: []string{`quote"comma,brace}nullé`},
 			Prefixes: []key.Prefix{{Host: "example.org", Path: "/x"}, {}}, Soft: true, Cause: "because",
 		}
 		must(t, SelectTx(t.Context(), tx.tx(), sel))
@@ -173,20 +173,20 @@ func testDatabase(t *testing.T, open func(t *testing.T) database) {
 		inner.insert(t, 2)
 		inner.rollback(t)
 		wantError(t, TagsTx(ctx, inner.tx(), "late"), ErrFinished)
-		must(t, TagsTx(ctx, released.tx(), "released too"))
+		must(t, TagsTx(ctx, released.tx(), "released-too"))
 		must(t, released.commit())
 		undone := tx.savepoint(t)
 		nested := undone.savepoint(t)
 		must(t, TagsTx(ctx, nested.tx(), "nested"))
 		must(t, nested.commit()) // released into what is rolled back
-		must(t, TagsTx(ctx, tx.tx(), "undone through the outer handle"))
+		must(t, TagsTx(ctx, tx.tx(), "undone-through-the-outer-handle"))
 		undone.rollback(t)
-		must(t, TagsTx(ctx, tx.tx(), "nested again"))
+		must(t, TagsTx(ctx, tx.tx(), "nested-again"))
 		left := tx.savepoint(t)
 		left.insert(t, 3)
-		must(t, TagsTx(ctx, left.tx(), "left open")) // COMMIT commits it
+		must(t, TagsTx(ctx, left.tx(), "left-open")) // COMMIT commits it
 		must(t, tx.commit())
-		equal(t, "invalidated", store.tags(), []string{"left open", "nested again", "outer", "released", "released too"})
+		equal(t, "invalidated", store.tags(), []string{"left-open", "nested-again", "outer", "released", "released-too"})
 		if db.notes(t) != 2 {
 			t.Fatalf("%d notes, want 1 and 3", db.notes(t))
 		}
@@ -235,6 +235,7 @@ func testDatabase(t *testing.T, open func(t *testing.T) database) {
 		wantError(t, TagsTx(ctx, tx.tx(), strings.Repeat("x", 513)), key.ErrInvalid)
 		wantError(t, TagsTx(ctx, tx.tx(), "nul\x00"), key.ErrInvalid)
 		wantError(t, TagsTx(ctx, tx.tx(), "\xff"), key.ErrInvalid)
+		wantError(t, TagsTx(ctx, tx.tx(), "two words"), key.ErrInvalid) // no page has such a tag
 		wantError(t, KeysTx(ctx, tx.tx(), cache.Key{}), key.ErrInvalid)
 		wantError(t, KeysTx(ctx, tx.tx(), cache.Key{Path: "/a/../b"}), key.ErrInvalid)
 		wantError(t, PrefixesTx(ctx, tx.tx(), key.Prefix{Path: "/a/"}), key.ErrInvalid)
@@ -336,6 +337,7 @@ func testDatabase(t *testing.T, open func(t *testing.T) database) {
 		for _, bad := range [][2]string{
 			{`(keys) values ('["no path"]')`, `(keys) values ('{no path}')`},
 			{`(tags) values ('[""]')`, `(tags) values ('{""}')`},
+			{`(tags) values ('["two words"]')`, `(tags) values ('{two words}')`},
 			{`(prefixes) values ('["/a?b"]')`, `(prefixes) values ('{/a?b}')`},
 			{`(tags) values ('[null]')`, `(tags) values ('{null}')`},
 			{`(tags) values ('["a"')`, `(tags) values ('{{a},{b}}')`},

@@ -58,7 +58,7 @@ func parseRange(lines []string, size int64) (from, length int64, status int) {
 	}
 	unit, spec, ok := strings.Cut(lines[0], "=")
 	first, last, isRange := strings.Cut(strings.Trim(spec, " \t"), "-")
-	if !ok || !isRange || !strings.EqualFold(strings.TrimSpace(unit), "bytes") {
+	if !ok || !isRange || !strings.EqualFold(strings.Trim(unit, " \t"), "bytes") {
 		return 0, size, http.StatusOK
 	}
 	if first == "" { // the last N bytes

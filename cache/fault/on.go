@@ -72,9 +72,13 @@ func (c *counted) passed(name string) int {
 
 var environment = sync.OnceValue(func() *setting {
 	s := new(setting)
-	name, n, _ := strings.Cut(os.Getenv("CACHESRV_KILL"), ":")
+	kill := os.Getenv("CACHESRV_KILL")
+	name, n, counted := strings.Cut(kill, ":")
 	s.kill.name = name
-	s.kill.left.Store(count(n))
+	s.kill.left.Store(1)
+	if counted {
+		s.kill.left.Store(count("CACHESRV_KILL="+kill, n))
+	}
 	if text := os.Getenv("CACHESRV_FAIL"); text != "" {
 		s.parseFail(text)
 	}
@@ -88,10 +92,11 @@ var environment = sync.OnceValue(func() *setting {
 	return s
 })
 
-func count(n string) int64 {
+// count reads which passing is meant. One that is misread would be another fault than the one asked for.
+func count(setting, n string) int64 {
 	count, err := strconv.ParseInt(n, 10, 64)
 	if err != nil || count < 1 {
-		return 1
+		panic(fmt.Sprintf("%s: %q is not a number from 1 on", setting, n))
 	}
 	return count
 }
@@ -106,7 +111,7 @@ func (s *setting) parseFail(text string) {
 	s.fail.left.Store(1)
 	for _, w := range words[1:] {
 		if n, plus := strings.CutSuffix(w, "+"); w != "" && w[0] >= '0' && w[0] <= '9' {
-			s.fail.left.Store(count(n))
+			s.fail.left.Store(count("CACHESRV_FAIL="+text, n))
 			s.lasts = plus
 		} else if w == "after" {
 			s.after = true
@@ -121,7 +126,7 @@ const lastErrno = 133
 
 func errnoOf(name string) syscall.Errno {
 	for n := syscall.Errno(1); n <= lastErrno; n++ {
-		if unix.ErrnoName(n) == name {
+		if found := unix.ErrnoName(n); found != "" && found == name { // some numbers have none
 			return n
 		}
 	}

@@ -6,6 +6,7 @@ package key
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -108,6 +109,11 @@ func Host(raw string) (string, error) {
 	if len(raw) > MaxHost {
 		return "", fmt.Errorf("host of %d bytes: %w: longer than %d", len(raw), ErrInvalid, MaxHost)
 	}
+	for i := range len(raw) { // first: lower case makes ASCII of two letters that are none
+		if raw[i] >= 0x80 {
+			return bad("it has a byte that is not ASCII; write an international name as xn--…")
+		}
+	}
 	name, port := strings.ToLower(raw), ""
 	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.HasSuffix(name, "]") {
 		name, port = name[:i], name[i+1:]
@@ -117,7 +123,8 @@ func Host(raw string) (string, error) {
 	}
 	switch {
 	case strings.HasPrefix(name, "["):
-		if len(name) < 4 || !strings.HasSuffix(name, "]") || strings.Trim(name[1:len(name)-1], "0123456789abcdef:.") != "" {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(name[1:], "]"))
+		if err != nil || !strings.HasSuffix(name, "]") || !addr.Is6() || addr.Zone() != "" {
 			return bad("not an IPv6 address")
 		}
 	default:
@@ -295,6 +302,9 @@ type Prefix struct {
 // ParsePrefix reads host/path, a URL, or /path (on every host).
 func ParsePrefix(s string) (Prefix, error) {
 	k, err := Parse(s)
+	if errors.Is(err, ErrUncacheable) && strings.HasSuffix(s, "/") {
+		k, err = Parse(strings.TrimRight(s, "/")) // the text form of a path at the bounds is one over them
+	}
 	if err != nil {
 		return Prefix{}, err
 	}

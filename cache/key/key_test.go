@@ -78,7 +78,7 @@ func TestHost(t *testing.T) {
 			t.Errorf("Host(%q) = %q, %v; want %q", c.in, got, err, c.want)
 		}
 	}
-	for _, in := range []string{"", "..", ".", "a..b", "a/b", "a b", "a:b", "a:", "[::1", "[]", "[x]", "h\x00", "é", "a:123456", strings.Repeat("a", 256), "a@b", "a%2fb"} {
+	for _, in := range []string{"", "..", ".", "a..b", "a/b", "a b", "a:b", "a:", "[::1", "[]", "[x]", "[:a]", "[1.2.3.4]", "[::1%eth0]", "[::1]]", "h\x00", "é", "\u212aey", "\u0130x", "a:123456", strings.Repeat("a", 256), "a@b", "a%2fb"} {
 		if got, err := key.Host(in); !errors.Is(err, key.ErrInvalid) {
 			t.Errorf("Host(%q) = %q, %v; want ErrInvalid", in, got, err)
 		}
@@ -143,6 +143,8 @@ func TestPrefixCovers(t *testing.T) {
 		{"h/a", "h/a", true}, {"h/a", "h/a?x=1", true}, {"h/a", "h/a/", true}, {"h/a", "h/a/b", true}, {"h/a", "h/a#json", true},
 		{"h/a", "h/ab", false}, {"h/a", "h/", false}, {"h/a", "g/a", false}, {"h/a/", "h/a", true},
 		{"/a", "g/a/b", true}, {"h/", "h/x", true}, {"/", "h/x", true},
+		{"h/" + strings.Repeat("a", key.MaxPath-1), "h/" + strings.Repeat("a", key.MaxPath-1), true}, // at the bounds
+		{"h" + strings.Repeat("/a", key.MaxSegments), "h" + strings.Repeat("/a", key.MaxSegments), true},
 	} {
 		p, err := key.ParsePrefix(c.prefix)
 		if err != nil {

@@ -3,7 +3,6 @@ package index
 import (
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 )
 
@@ -70,25 +69,6 @@ func TestParseQuality(t *testing.T) {
 			t.Errorf("%q is taken for %d", s, got)
 		}
 	}
-}
-
-// Whatever a client sends, the choice is one of the forms it didn't exclude.
-func FuzzNegotiate(f *testing.F) {
-	f.Add(acceptPip)
-	f.Add("text/*;q=0.3;x=\"a,b\", */*;q=0")
-	f.Fuzz(func(t *testing.T, accept string) {
-		got, ok := negotiate([]string{accept})
-		if got < 0 || got >= forms {
-			t.Fatalf("form %d", got)
-		}
-		only := strings.TrimSpace(accept)
-		if ok && strings.HasSuffix(only, ";q=0") && strings.Count(only, ";") == 1 && !strings.Contains(only, ",") && only[:len(only)-4] == "*/*" {
-			t.Errorf("%q is answered", accept)
-		}
-		if v := Variant(&http.Request{Header: http.Header{"Accept": {accept}}}); v != variants[got] {
-			t.Errorf("variant %q of form %d", v, got)
-		}
-	})
 }
 
 // Variant runs for each hit.

@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"encoding/json"
 	"net/url"
+	"regexp"
 
 	"github.com/goccy/go-yaml"
 )
@@ -20,6 +22,17 @@ func Show(c Config, origin func(key string) string) (string, error) {
 		}
 		comments["$."+s.Key] = []*yaml.Comment{comment}
 	}
-	text, err := yaml.MarshalWithOptions(c, yaml.WithComment(comments), yaml.IndentSequence(true))
+	text, err := yaml.MarshalWithOptions(c, yaml.WithComment(comments), yaml.IndentSequence(true), yaml.CustomMarshaler(scalar))
 	return string(text), err
+}
+
+// plainScalar is what stands in YAML without quotes, unless it is a word of YAML's own: the library leaves more, like "?" and
+// ".inf", and reads it as something else.
+var plainScalar = regexp.MustCompile(`^[A-Za-z0-9/]([A-Za-z0-9./_@+-]|:[A-Za-z0-9/]| [A-Za-z0-9])*$`)
+
+func scalar(s string) ([]byte, error) {
+	if plainScalar.MatchString(s) {
+		return yaml.Marshal(s)
+	}
+	return json.Marshal(s)
 }

@@ -131,12 +131,12 @@ func greet(w io.Writer, base string, c conf.Config, token string) error {
 	if token != "" {
 		return greetDemo(w, base, c, token)
 	}
-	_, err := fmt.Fprintf(w, `Who uploads needs a token (once per user: cachesrv user add NAME --dir %[2]s):
-  cachesrv token add --user NAME --dir %[2]s
+	_, err := fmt.Fprintf(w, `Who uploads needs a token (once per user: cachesrv user add NAME %[2]s):
+  cachesrv token add --user NAME %[2]s
   twine upload --repository-url %[1]s/legacy/ -u __token__ -p TOKEN dist/*
   pip install --index-url %[3]s/simple/ PROJECT
 
-`, base, c.Dir, withCredentials(base, c.Private, "TOKEN"))
+`, base, conf.SiteFlags(c.Folder, c.Database), withCredentials(base, c.Private, "TOKEN"))
 	return err
 }
 
