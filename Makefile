@@ -3,18 +3,22 @@
 SHELL      := bash
 .SHELLFLAGS := -euo pipefail -c
 GO         ?= go
-FUZZTIME   ?= 10s
+FUZZTIME   ?= 60s
+SHORT_FUZZTIME := 1s
+TORTURE    ?= --duration 60s
 BENCH      ?= .
 BENCHTIME  ?= 1s
 DATA       ?= ./data
 
 # What only tests with PostgreSQL and the whole program need lives under the tag e2e; the long runs under soak.
-E2E_PACKAGES := ./e2e/attack ./e2e/disk ./e2e/index/... ./e2e/indextest ./e2e/pgtest ./e2e/torture/... ./invalidate/... ./render/index/... ./cmd/...
+EXPLORER       := TestEveryState|TestSleepSets|TestStatesTellAll|TestSearch|TestSurprises|TestLarger|TestTwinOfAMaker
+FAULT_PACKAGES := ./e2e/linear ./e2e/power ./e2e/syscalls
+E2E_PACKAGES   := ./e2e/attack ./e2e/disk ./e2e/index/... ./e2e/indextest ./e2e/pgtest ./e2e/torture/... ./invalidate/... ./render/index/... ./cmd/...
 
-.PHONY: help run build unit test e2e soak model fault race fuzz bench lint vuln clean
+.PHONY: help run build unit test e2e proof soak model fault fuzz torture race bench lint vuln clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Serve a package index with sample projects on 127.0.0.1:8080, kept in ./data
 	exec bin/cachesrv index --demo --listen 127.0.0.1:8080 --dir $(DATA)
@@ -26,33 +30,48 @@ unit: ## Tests that need nothing but Go, with the race detector; the portable ba
 	$(GO) test -race ./...
 	$(GO) test -tags cachesrv_portable ./cache/...
 
-test: unit e2e ## unit and e2e
+test: unit e2e proof ## unit, e2e and proof
 
 e2e: ## Tests of the whole, against real PostgreSQL; installs what is missing (Debian, Ubuntu)
 	e2e/install.sh
 	$(GO) test -tags e2e -count=1 -timeout 20m $(E2E_PACKAGES)
 
-soak: ## The long forms: 60 s of load per combination, 200 kills, every order of two fills and two invalidators
+# The proof in its short form: what takes hours in full.
+proof: ## The short forms of model, fault and fuzz, 4 minutes in all; installs what is missing (needs root: disks are mounted)
+	e2e/install.sh
+	$(MAKE) --no-print-directory model MODEL=--short
+	$(MAKE) --no-print-directory fault
+	$(MAKE) --no-print-directory fuzz FUZZTIME=$(SHORT_FUZZTIME)
+
+soak: ## The full counts: hours; see docs/RELIABILITY.md
 	e2e/install.sh
 	$(GO) test -count=1 -timeout 1h -v -run TestEveryInterleaving ./cache -every
-	$(GO) test -tags 'e2e soak' -count=1 -timeout 3h -v $(E2E_PACKAGES)
+	docs/model/check.sh
+	$(GO) test -tags cachesrv_fault -count=1 -timeout 20h -v ./cache -run '$(EXPLORER)' -args -every -larger=10m
+	$(GO) test -tags 'e2e soak' -count=1 -timeout 6h -v $(E2E_PACKAGES) $(FAULT_PACKAGES)
+	$(MAKE) --no-print-directory fuzz FUZZTIME=60s
 
-model: ## Every state of the protocol's model, and its controls (needs spin and gcc; an hour of CPU; MODEL=--short: minutes)
+model: ## Every state of the protocol's model, and its controls (needs spin and gcc; an hour of CPU; MODEL=--short: a minute)
 	docs/model/check.sh $(MODEL)
 
-fault: ## Every schedule of two actors, power cuts on disk images, histories (needs root, xfsprogs, e2fsprogs, PostgreSQL)
-	$(GO) test -tags cachesrv_fault -count=1 -timeout 30m -v ./cache -run 'TestEveryState|TestSleepSets|TestStatesTellAll|TestSearch|TestSurprises|TestLarger|TestTwinOfAMaker'
+fault: ## Every schedule of two actors, faults at system calls, power cuts, histories: samples (needs root and PostgreSQL)
+	$(GO) test -tags cachesrv_fault -count=1 -timeout 30m -v ./cache -run '$(EXPLORER)'
 	$(GO) test -tags cachesrv_fault -count=1 ./cache/fault
-	$(GO) test -tags e2e -count=1 -timeout 30m -v ./e2e/power ./e2e/linear
+	$(GO) test -tags e2e -count=1 -timeout 30m -v $(FAULT_PACKAGES)
+
+torture: ## Readers and committers that race, on a PostgreSQL of its own (TORTURE='--help' lists what can be asked for)
+	@mkdir -p bin
+	$(GO) build -tags cachesrv_fault -o bin/torture-app ./e2e/torture/app
+	$(GO) run ./e2e/torture/cmd/torture --app bin/torture-app --db postgres $(TORTURE)
 
 race: ## Ten rounds of the concurrent packages under the race detector, on 1, 2 and 4 threads
 	$(GO) test -race -count=10 -cpu 1,2,4 -timeout 60m ./cache/... ./render/... ./middleware/... ./static/... ./invalidate/...
 
-fuzz: ## Every fuzz test, FUZZTIME (10s) each
+fuzz: ## Every fuzz test, FUZZTIME (60s) each
 	@grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u | while read -r dir; do \
 		$(GO) test -list '^Fuzz' "$$dir" | { grep '^Fuzz' || true; } | while read -r name; do \
 			echo "== $$dir $$name"; \
-			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$dir" </dev/null; \
 		done; \
 	done
 

@@ -16,6 +16,13 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector is lin
 /usr/bin/python3 -c 'import setuptools, wheel' 2>/dev/null || missing+=(python3-setuptools python3-wheel)
 [ -x /usr/bin/twine ] || missing+=(twine)
 command -v curl >/dev/null || missing+=(curl) # README's walk-through
+# The proof: the model's checker, what lists system calls, and file systems whose power is cut.
+PATH=$PATH:/usr/sbin:/sbin
+command -v spin >/dev/null || missing+=(spin)
+command -v strace >/dev/null || missing+=(strace)
+command -v mkfs.xfs >/dev/null || missing+=(xfsprogs)
+command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+command -v mount >/dev/null || missing+=(mount)
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 echo "e2e/install.sh: installing ${missing[*]}"

@@ -215,7 +215,7 @@ func TestControls(t *testing.T) {
 var kills = torture.Setup{
 	Means:  "each",
 	Render: 5 * time.Millisecond,
-	Load:   torture.Load{Duration: 10 * time.Minute, Silence: 100 * time.Millisecond},
+	Load:   torture.Load{Duration: patience, Silence: 100 * time.Millisecond},
 }
 
 // TestKills: the application kills itself between COMMIT and hook, in mid-render, mid-publish and mid-invalidation, and
@@ -229,7 +229,7 @@ func TestKills(t *testing.T) {
 			s.DB = db.open(t)
 			c := start(t, s, breakable)
 			c.Fault = &torture.KillAtPoints{
-				Application: c.Target.(*torture.Application), Points: torture.PointsOf(s.Means), Kills: killsEach - atRandom,
+				Application: c.Target.(*torture.Application), Points: torture.PointsOf(s.Means), Kills: killsEach - atRandom, Patience: 30 * time.Second,
 			}
 			killed(t, c, killsEach-atRandom)
 		})

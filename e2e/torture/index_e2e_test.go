@@ -108,7 +108,7 @@ func TestIndexKills(t *testing.T) {
 	for _, db := range databases {
 		t.Run(db.name, func(t *testing.T) {
 			t.Parallel()
-			c := startIndex(t, torture.IndexSetup{DB: db.open(t), Load: torture.Load{Duration: 10 * time.Minute, Silence: 100 * time.Millisecond}}, index)
+			c := startIndex(t, torture.IndexSetup{DB: db.open(t), Load: torture.Load{Duration: patience, Silence: 100 * time.Millisecond}}, index)
 			c.Fault = torture.KillAtRandom{Kills: indexKills}
 			killed(t, c, indexKills)
 		})

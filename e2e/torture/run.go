@@ -144,7 +144,9 @@ func (r *run) count(a Answer) {
 	if a.From == Absent {
 		return
 	}
-	r.counts.reads.Add(1)
+	if r.counts.reads.Add(1) == r.Load.Reads {
+		r.end()
+	}
 	if a.NotModified {
 		r.counts.notModified.Add(1)
 	}

@@ -8,7 +8,8 @@ import "time"
 const (
 	soaking   = false
 	duration  = 4 * time.Second
-	killsEach = 10 // of each database
+	killsEach = 10               // of each database
+	patience  = 10 * time.Minute // with runs that end by themselves
 
 	indexDuration = 6 * time.Second
 	indexKills    = 3

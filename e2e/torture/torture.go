@@ -85,6 +85,7 @@ type Fault interface {
 type Load struct {
 	Seed       uint64        `json:"seed"`       // of all choices; default: chosen and reported
 	Duration   time.Duration `json:"duration"`   // default 30 s. A fault that ends by itself ends the load
+	Reads      int64         `json:"reads"`      // ends the load sooner, when so many were answered; default: the duration ends it
 	Pages      int           `json:"pages"`      // default 64
 	Size       int           `json:"size"`       // of a body, in bytes; default 15,000
 	Readers    int           `json:"readers"`    // default 32

@@ -33,6 +33,7 @@ type options struct {
 
 	Seed       uint64        `help:"Of all choices. Default: chosen and printed."`
 	Duration   time.Duration `default:"30s" help:"Of the load."`
+	Reads      int64         `help:"End the load sooner, when so many reads were answered."`
 	Pages      int           `default:"64" help:"Pages."`
 	Size       int           `default:"15000" help:"Bytes of a page."`
 	Render     time.Duration `default:"20ms" help:"Longest render."`
@@ -80,7 +81,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 		}
 	}
 	load := torture.Load{
-		Seed: o.Seed, Duration: o.Duration, Pages: o.Pages, Size: o.Size, Readers: o.Readers, Committers: o.Committers,
+		Seed: o.Seed, Duration: o.Duration, Reads: o.Reads, Pages: o.Pages, Size: o.Size, Readers: o.Readers, Committers: o.Committers,
 		Rate: o.Rate, Pause: o.Pause,
 	}
 	setup := torture.Setup{
