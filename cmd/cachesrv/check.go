@@ -68,21 +68,21 @@ func (c *checkCmd) printText(p *program, dir string, r cache.Report, left int) e
 		fmt.Fprintf(p.stdout, "%s: %s (%s)\n", problem.File, problem.What, kind)
 	}
 	_, err := fmt.Fprintf(p.stdout, "%s: %s, %s, %s, %s: %s\n", dir, count(r.Pages, "page"), count(r.Graced, "graced page"),
-		count(r.Twins, "twin"), count(r.Claims, "fill"), verdict(len(r.Problems), left, c.Repair))
+		count(r.Twins, "twin"), count(r.Claims, "fill"), c.verdict(len(r.Problems), left))
 	return err
 }
 
-func verdict(found, left int, repair bool) string {
+func (c *checkCmd) verdict(found, left int) string {
 	problems := count(int64(found), "problem")
 	switch {
 	case found == 0:
 		return "no problems"
 	case left == 0:
 		return problems + ", all repaired"
-	case repair:
+	case c.Repair:
 		return fmt.Sprintf("%s, %d left that can't be repaired here", problems, left)
 	default:
-		return problems + "; drop them with: cachesrv check --repair"
+		return problems + "; drop them with: cachesrv check --repair " + c.Flags()
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,32 @@ func TestHelpNamesVariables(t *testing.T) {
 		}
 		if !strings.Contains(text, "cachesrv "+command+" --listen :80") {
 			t.Errorf("no examples in:\n%s", out.String())
+		}
+	}
+}
+
+// TestSecurityNamesTests: every test that docs/SECURITY.md names is there, or one whose name begins so.
+func TestSecurityNamesTests(t *testing.T) {
+	var all strings.Builder
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			all.Write(text)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAllString(read(t, "docs", "SECURITY.md"), -1)
+	if len(names) < 50 {
+		t.Errorf("only %d names of tests were found", len(names))
+	}
+	for _, name := range names {
+		if name != "TestAttackNN" && !strings.Contains(all.String(), "\nfunc "+name) {
+			t.Errorf("docs/SECURITY.md names %s, which is not there", name)
 		}
 	}
 }

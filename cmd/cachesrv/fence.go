@@ -34,7 +34,7 @@ func (c *fenceOnCmd) Run(ctx context.Context, p *program) error {
 		if err := store.Fence(ctx, "cachesrv fence on"); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(p.stdout, "%s: fenced: nothing is served from the cache until: cachesrv fence off\n", store.Dir())
+		_, err := fmt.Fprintf(p.stdout, "%s: fenced: nothing is served from the cache until: cachesrv fence off %s\n", store.Dir(), c.Flags())
 		return err
 	})
 }

@@ -50,6 +50,9 @@ type indexFolder struct {
 	conf.Database
 }
 
+// flags are those by which the next command finds the same index.
+func (f indexFolder) flags() string { return conf.SiteFlags(f.Folder, f.Database) }
+
 // withIndex calls do with the catalog of an index that exists.
 func (p *program) withIndex(ctx context.Context, f indexFolder, do func(*catalog.Catalog) error) error {
 	if err := p.check(f.Folder, f.Database); err != nil {
@@ -65,6 +68,27 @@ func (p *program) withIndex(ctx context.Context, f indexFolder, do func(*catalog
 		}
 	}
 	return p.withFolder(ctx, f.Dir, func(store *cache.Store) error { return p.withCatalog(ctx, store, f.Database, conf.Uploads{}, do) })
+}
+
+// changeIndex makes a change to an index that exists, and prints that it is done. what stands before the error of one that
+// can't be made.
+func (p *program) changeIndex(ctx context.Context, f indexFolder, what, done string, change func(*catalog.Catalog) error) error {
+	return p.withIndex(ctx, f, func(cat *catalog.Catalog) error {
+		if err := change(cat); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		_, err := fmt.Fprintln(p.stdout, done)
+		return err
+	})
+}
+
+// needUser checks that there is a user, before something is given to them.
+func (f indexFolder) needUser(ctx context.Context, cat *catalog.Catalog, name string) error {
+	_, err := cat.User(ctx, name)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return fmt.Errorf("there is no user %q: make one with: cachesrv user add %s %s", name, printable(name), f.flags())
+	}
+	return err
 }
 
 // newIndexFolder are the settings of commands that make an index where there is none.

@@ -40,9 +40,7 @@ func (c *importCmd) Run(ctx context.Context, p *program) error {
 	}
 	return p.withNewIndex(ctx, c.newIndexFolder, c.Uploads, func(cat *catalog.Catalog) error {
 		if c.User != "" {
-			if _, err := cat.User(ctx, c.User); errors.Is(err, catalog.ErrNotFound) {
-				return fmt.Errorf("there is no user %q: make one with: cachesrv user add %s", c.User, c.User)
-			} else if err != nil {
+			if err := c.needUser(ctx, cat, c.User); err != nil {
 				return err
 			}
 		}

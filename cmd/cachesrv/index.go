@@ -7,7 +7,6 @@ import (
 
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/pkgindex"
 	"github.com/cachesrv/cachesrv/render/index/catalog"
-	"github.com/cachesrv/cachesrv/render/index/dist"
 )
 
 type indexCmd struct {
@@ -70,12 +69,9 @@ func (indexYankCmd) Help() string {
 }
 
 func (c *indexYankCmd) Run(ctx context.Context, p *program) error {
-	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		if err := cat.Yank(ctx, operator, dist.Normalize(c.Project), c.Version, c.Reason); err != nil {
-			return fmt.Errorf("yank %s %s: %w", c.Project, c.Version, err)
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s %s: yanked\n", c.Project, c.Version)
-		return err
+	what := printable(c.Project, c.Version)
+	return p.changeIndex(ctx, c.indexFolder, "yank "+what, what+": yanked", func(cat *catalog.Catalog) error {
+		return cat.Yank(ctx, operator, c.Project, c.Version, c.Reason)
 	})
 }
 
@@ -87,12 +83,9 @@ type indexUnyankCmd struct {
 }
 
 func (c *indexUnyankCmd) Run(ctx context.Context, p *program) error {
-	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		if err := cat.Unyank(ctx, operator, dist.Normalize(c.Project), c.Version); err != nil {
-			return fmt.Errorf("unyank %s %s: %w", c.Project, c.Version, err)
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s %s: not yanked\n", c.Project, c.Version)
-		return err
+	what := printable(c.Project, c.Version)
+	return p.changeIndex(ctx, c.indexFolder, "unyank "+what, what+": not yanked", func(cat *catalog.Catalog) error {
+		return cat.Unyank(ctx, operator, c.Project, c.Version)
 	})
 }
 
@@ -114,28 +107,25 @@ func (indexDeleteCmd) Help() string {
 }
 
 func (c *indexDeleteCmd) Run(ctx context.Context, p *program) error {
-	what, given := printable(c.Project), []string{c.Project}
+	given := []string{c.Project}
 	for _, part := range []*string{c.Version, c.File} {
 		if part != nil {
-			what += " " + printable(*part)
 			given = append(given, *part)
 		}
 	}
+	what := "delete " + printable(given...)
 	switch { // an empty argument is a variable that nobody has set, and not all there is
 	case slices.Contains(given, ""):
-		return usageError("delete " + what + ": an argument is empty")
+		return usageError(what + ": an argument is empty")
 	case c.All && c.Version != nil:
-		return usageError("delete " + what + ": leave --all out, or name the project only")
+		return usageError(what + ": leave --all out, or name the project only")
 	case !c.All && c.Version == nil:
-		return usageError("delete " + what + ": say which version; or delete the whole project with --all")
+		return usageError(what + ": say which version; or delete the whole project with --all")
 	}
-	given = append(given, "", "")
-	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		if err := cat.Delete(ctx, operator, dist.Normalize(given[0]), given[1], given[2]); err != nil {
-			return fmt.Errorf("delete %s: %w", what, err)
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s: deleted\n", what)
-		return err
+	done := printable(given...) + ": deleted"
+	given = append(given, "", "") // all of them
+	return p.changeIndex(ctx, c.indexFolder, what, done, func(cat *catalog.Catalog) error {
+		return cat.Delete(ctx, operator, given[0], given[1], given[2])
 	})
 }
 
@@ -158,16 +148,16 @@ func (roleAddCmd) Help() string {
 }
 
 func (c *roleAddCmd) Run(ctx context.Context, p *program) error {
-	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		if err := cat.Grant(ctx, operator, dist.Normalize(c.Project), catalog.Role{User: c.User, Owner: c.Owner}); err != nil {
-			return fmt.Errorf("role of %s in %s: %w", c.User, c.Project, err)
+	role := "a maintainer"
+	if c.Owner {
+		role = "an owner"
+	}
+	done := fmt.Sprintf("%s: %s is %s", printable(c.Project), printable(c.User), role)
+	return p.changeIndex(ctx, c.indexFolder, roleOf(c.User, c.Project), done, func(cat *catalog.Catalog) error {
+		if err := c.needUser(ctx, cat, c.User); err != nil {
+			return err
 		}
-		role := "a maintainer"
-		if c.Owner {
-			role = "an owner"
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s: %s is %s\n", c.Project, c.User, role)
-		return err
+		return cat.Grant(ctx, operator, c.Project, catalog.Role{User: c.User, Owner: c.Owner})
 	})
 }
 
@@ -179,11 +169,12 @@ type roleRemoveCmd struct {
 }
 
 func (c *roleRemoveCmd) Run(ctx context.Context, p *program) error {
-	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		if err := cat.Withdraw(ctx, operator, dist.Normalize(c.Project), c.User); err != nil {
-			return fmt.Errorf("role of %s in %s: %w", c.User, c.Project, err)
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s: %s has no role\n", c.Project, c.User)
-		return err
+	done := fmt.Sprintf("%s: %s has no role", printable(c.Project), printable(c.User))
+	return p.changeIndex(ctx, c.indexFolder, roleOf(c.User, c.Project), done, func(cat *catalog.Catalog) error {
+		return cat.Withdraw(ctx, operator, c.Project, c.User)
 	})
+}
+
+func roleOf(user, project string) string {
+	return "role of " + printable(user) + " in " + printable(project)
 }

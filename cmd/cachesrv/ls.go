@@ -125,16 +125,12 @@ func (t *table) print(e cache.Entry) error {
 			return err
 		}
 	}
-	tags := make([]string, len(e.Page.Meta.Tags))
-	for i, tag := range e.Page.Meta.Tags {
-		tags[i] = printable(tag)
-	}
 	note := ""
 	if e.Graced {
 		note = " (graced)"
 	}
 	_, err := fmt.Fprintf(t.w, "%s%s\t%s\t%s\t%d\t%s\n", e.Key, note, unit.Size(e.Page.Size).Short(), age(t.now.Sub(e.Page.Published)),
-		e.Hits, strings.Join(tags, " "))
+		e.Hits, printable(e.Page.Meta.Tags...))
 	return err
 }
 
@@ -159,10 +155,14 @@ func age(d time.Duration) string {
 	}
 }
 
-// printable returns a tag as it is, or quoted if a terminal or a column would misread it.
-func printable(tag string) string {
-	if quoted := strconv.Quote(tag); quoted != `"`+tag+`"` || strings.Contains(tag, " ") || tag == "" {
-		return quoted
+// printable returns names as they are, or quoted where a terminal or a column would misread one.
+func printable(names ...string) string {
+	shown := make([]string, len(names))
+	for i, name := range names {
+		shown[i] = name
+		if quoted := strconv.Quote(name); quoted != `"`+name+`"` || strings.Contains(name, " ") || name == "" {
+			shown[i] = quoted
+		}
 	}
-	return tag
+	return strings.Join(shown, " ")
 }

@@ -63,6 +63,9 @@ func TestPrintable(t *testing.T) {
 			t.Errorf("printable(%q) = %s, want %s", tag, got, want)
 		}
 	}
+	if got := printable("a", "", "b c"); got != `a "" "b c"` || printable() != "" {
+		t.Errorf("several: %s, none: %q", got, printable())
+	}
 }
 
 func TestAge(t *testing.T) {

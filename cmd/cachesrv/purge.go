@@ -86,6 +86,9 @@ func (c *purgeCmd) drops() (drops []drop, err error) {
 		if tag == "" {
 			return nil, usageError("--tag is empty")
 		}
+		if err := cache.CheckTag(tag); err != nil { // no page has it; said now, while nothing is dropped yet
+			return nil, usageError("--" + err.Error())
+		}
 		drops = append(drops, drop{name: "tag " + printable(tag), sel: cache.Selection{Tags: []string{tag}}})
 	}
 	for _, text := range c.Prefix {

@@ -51,7 +51,11 @@ func (c *tokenAddCmd) Run(ctx context.Context, p *program) error {
 		return usageError("--expires " + err.Error())
 	}
 	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		t, secret, err := cat.AddToken(ctx, t)
+		secret := ""
+		err := c.needUser(ctx, cat, c.User)
+		if err == nil {
+			t, secret, err = cat.AddToken(ctx, t)
+		}
 		if err != nil {
 			return fmt.Errorf("token for %s: %w", printable(c.User), err)
 		}
@@ -62,8 +66,8 @@ func (c *tokenAddCmd) Run(ctx context.Context, p *program) error {
 		if t.Scope == catalog.ScopeRead {
 			use = "use: pip install --index-url http://__token__:TOKEN@HOST/simple/ PROJECT"
 		}
-		_, err = fmt.Fprintf(p.stderr, "token %s of %s (%s); it is shown this once\n%s\nend it with: cachesrv token revoke %s --dir %s\n",
-			t.ID, t.User, describeToken(t), use, t.ID, c.Dir)
+		_, err = fmt.Fprintf(p.stderr, "token %s of %s (%s); it is shown this once\n%s\nend it with: cachesrv token revoke %s %s\n",
+			t.ID, t.User, describeToken(t), use, t.ID, c.flags())
 		return err
 	})
 }
@@ -136,7 +140,7 @@ func (c *tokenListCmd) Run(ctx context.Context, p *program) error {
 			return c.printJSON(p, tokens)
 		}
 		if len(tokens) == 0 {
-			_, err := fmt.Fprintln(p.stdout, "no tokens: make one with: cachesrv token add --user NAME")
+			_, err := fmt.Fprintf(p.stdout, "no tokens: make one with: cachesrv token add --user NAME %s\n", c.flags())
 			return err
 		}
 		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
@@ -183,11 +187,8 @@ type tokenRevokeCmd struct {
 }
 
 func (c *tokenRevokeCmd) Run(ctx context.Context, p *program) error {
-	return p.withIndex(ctx, c.indexFolder, func(cat *catalog.Catalog) error {
-		if err := cat.RevokeToken(ctx, c.ID); err != nil {
-			return fmt.Errorf("token %s: %w", printable(c.ID), err)
-		}
-		_, err := fmt.Fprintf(p.stdout, "%s: revoked\n", c.ID)
-		return err
+	id := printable(c.ID)
+	return p.changeIndex(ctx, c.indexFolder, "token "+id, id+": revoked", func(cat *catalog.Catalog) error {
+		return cat.RevokeToken(ctx, c.ID)
 	})
 }

@@ -34,7 +34,7 @@ func (c *userAddCmd) Run(ctx context.Context, p *program) error {
 		if err := cat.AddUser(ctx, c.Name); err != nil {
 			return fmt.Errorf("user %s: %w", printable(c.Name), err)
 		}
-		_, err := fmt.Fprintf(p.stdout, "%s: added; next: cachesrv token add --user %s --dir %s\n", c.Name, c.Name, c.Dir)
+		_, err := fmt.Fprintf(p.stdout, "%s: added; next: cachesrv token add --user %s %s\n", c.Name, c.Name, c.flags())
 		return err
 	})
 }
@@ -66,7 +66,7 @@ func (c *userListCmd) Run(ctx context.Context, p *program) error {
 			return nil
 		}
 		if len(users) == 0 {
-			_, err := fmt.Fprintln(p.stdout, "no users: make one with: cachesrv user add NAME")
+			_, err := fmt.Fprintf(p.stdout, "no users: make one with: cachesrv user add NAME %s\n", c.flags())
 			return err
 		}
 		w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)

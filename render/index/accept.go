@@ -172,7 +172,8 @@ type formatKey struct{}
 
 // withFormat turns the parameter "format" of a /simple/ URL, by which a form is chosen where headers can't be set, into
 // the Accept header that asks for it. The request returned is one for the plain URL, also as it was sent (RequestURI):
-// so it shares that URL's pages. Its context knows what was asked for, by formatKey. Without the parameter it is the same request.
+// so it shares that URL's pages. Its context knows what was asked for, by formatKey. Without the parameter it is the same
+// request.
 func withFormat(r *http.Request) (*http.Request, error) {
 	if !strings.Contains(r.URL.RawQuery, "format") {
 		return r, nil

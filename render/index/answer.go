@@ -103,7 +103,8 @@ func redirect(w http.ResponseWriter, r *http.Request, path string) {
 	send(w, http.StatusMovedPermanently, plainText, nil)
 }
 
-// methods answers 405 unless the request's method is listed.
+// methods reports whether a request's method is one of those allowed; else it names these in the answer's header, and the
+// caller answers 405.
 func methods(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 	allow := ""
 	for i, m := range allowed {

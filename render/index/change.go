@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/cachesrv/cachesrv/render/index/catalog"
 )
@@ -35,11 +34,8 @@ func (at place) page() string {
 	return "/project/" + at.project + "/" + at.version + "/"
 }
 
-// Bounds of a yank.
-const (
-	maxYankForm = 64 << 10 // bytes
-	maxReason   = 1000     // bytes of a reason
-)
+// maxYankForm bounds the form of a yank, in bytes. The catalog bounds the reason in it.
+const maxYankForm = 64 << 10
 
 // yank answers POST /project/NAME/VERSION/yank, with the form field reason.
 func (s *Site) yank(at place) handler {
@@ -69,23 +65,7 @@ func yankReason(w http.ResponseWriter, r *http.Request) (string, error) {
 	if err := r.ParseForm(); err != nil {
 		return "", fail(http.StatusBadRequest, "The form can't be read: %v", err)
 	}
-	reason := r.PostForm.Get("reason")
-	switch {
-	case len(reason) > maxReason:
-		return "", fail(http.StatusBadRequest, "The reason has %d bytes: %d is the most.", len(reason), maxReason)
-	case !utf8.ValidString(reason) || hasControl(reason):
-		return "", fail(http.StatusBadRequest, "The reason must be one line of text in UTF-8.")
-	}
-	return reason, nil
-}
-
-func hasControl(s string) bool {
-	for _, c := range s {
-		if c < ' ' || c == 0x7f {
-			return true
-		}
-	}
-	return false
+	return r.PostForm.Get("reason"), nil
 }
 
 // unyank answers POST /project/NAME/VERSION/unyank.

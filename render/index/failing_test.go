@@ -205,3 +205,75 @@ func TestLinksAndPeople(t *testing.T) {
 		}
 	}
 }
+
+// A yanked release is installed only by its version, also when there is none to use instead.
+func TestRequirementOfYanked(t *testing.T) {
+	p := &catalog.Project{Name: "Tea", Normal: "tea", Releases: []catalog.Release{{Version: "1.0", Yanked: true}}}
+	page := (&Site{readmes: newReadmes()}).projectPage(p, &p.Releases[0], nil)
+	if !page.Current || page.Requirement != "Tea==1.0" {
+		t.Errorf("current %v: install %s", page.Current, page.Requirement)
+	}
+}
+
+// A licence is a few words: old metadata have all of its text in the field.
+func TestLicense(t *testing.T) {
+	classifiers := []string{"Topic :: X", "License :: OSI Approved :: MIT License"}
+	for text, want := range map[string]string{
+		"BSD": "BSD", " BSD\n": "BSD", "": "MIT License", "UNKNOWN": "MIT License", "BSD\nCopyright Ada": "MIT License",
+		strings.Repeat("x", 100): strings.Repeat("x", 100), strings.Repeat("x", 101): "MIT License",
+	} {
+		if got := license(&dist.Metadata{License: text, Classifiers: classifiers}); got != want {
+			t.Errorf("%.20q: %.20q, want %.20q", text, got, want)
+		}
+	}
+}
+
+// leaving is a catalog whose client leaves in the middle of each change.
+type leaving struct {
+	index
+	leave  context.CancelFunc
+	broken error // what the change sees of that
+}
+
+func (l *leaving) Authenticate(context.Context, string, string) (catalog.Identity, error) {
+	return catalog.Identity{User: "ada", Scope: catalog.ScopeUpload}, nil
+}
+
+func (l *leaving) change(ctx context.Context) error {
+	l.leave()
+	l.broken = ctx.Err()
+	return nil
+}
+
+func (l *leaving) Yank(ctx context.Context, _ catalog.Identity, _, _, _ string) error {
+	return l.change(ctx)
+}
+func (l *leaving) Unyank(ctx context.Context, _ catalog.Identity, _, _ string) error {
+	return l.change(ctx)
+}
+func (l *leaving) Delete(ctx context.Context, _ catalog.Identity, _, _, _ string) error {
+	return l.change(ctx)
+}
+
+// A client that leaves doesn't break off a change: nobody would know what became of it.
+func TestChangesOutliveTheClient(t *testing.T) {
+	for _, change := range [][2]string{{"POST", "/project/x/1/yank"}, {"POST", "/project/x/1/unyank"}, {"DELETE", "/project/x/1/"}} {
+		s, err := New(Options{Catalog: new(catalog.Catalog), Files: t.TempDir(), Asset: func(name string) string { return name }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		l := &leaving{leave: cancel, broken: errors.New("not asked")}
+		s.catalog = l
+		r := httptest.NewRequestWithContext(ctx, change[0], change[1], nil)
+		r.SetBasicAuth("ada", "x")
+		w := httptest.NewRecorder()
+		s.Handler(Caches{}).ServeHTTP(w, r)
+		if w.Code != http.StatusOK || l.broken != nil || ctx.Err() == nil {
+			t.Errorf("%v: %d, the change sees %v", change, w.Code, l.broken)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -70,25 +70,29 @@ func TestFilesElsewhere(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(folder, "dir-1.0-py3-none-any.whl"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(s.dir, "files", "00"), nil, 0o600); err != nil { // where a folder is looked for
+		t.Fatal(err)
+	}
 	for path, want := range map[string]int{
 		"/files/":                404,
 		"/files":                 404,
 		"/files/secret.txt":      404,
 		"/files/" + digest:       404,
 		"/files/" + digest + "/": 404,
-		"/files/" + digest + "/other-1.0-py3-none-any.whl":     404,
-		"/files/" + good + "/x":                                404,
-		"/files/" + good + "/":                                 404,
-		"/files/" + strings.ToUpper(digest) + "/" + f.Filename: 404,
-		"/files/../index.db":                                   400,
-		"/files/%2e%2e/index.db":                               400,
-		"/files/..%2findex.db":                                 404,
-		"/files/" + digest + "/../" + f.Filename:               400,
-		"/files/" + digest + "/%00" + f.Filename:               400,
-		"/files/" + digest + "/..%5c" + f.Filename:             404,
-		"/files//" + good:                                      404,
-		"/files/" + digest + "/fifo-1.0-py3-none-any.whl":      404,
-		"/files/" + digest + "/dir-1.0-py3-none-any.whl":       404,
+		"/files/" + digest + "/other-1.0-py3-none-any.whl":           404,
+		"/files/" + good + "/x":                                      404,
+		"/files/" + good + "/":                                       404,
+		"/files/" + strings.ToUpper(digest) + "/" + f.Filename:       404,
+		"/files/../index.db":                                         400,
+		"/files/%2e%2e/index.db":                                     400,
+		"/files/..%2findex.db":                                       404,
+		"/files/" + digest + "/../" + f.Filename:                     400,
+		"/files/" + digest + "/%00" + f.Filename:                     400,
+		"/files/" + digest + "/..%5c" + f.Filename:                   404,
+		"/files//" + good:                                            404,
+		"/files/00/00/" + strings.Repeat("0", 60) + "/" + f.Filename: 404,
+		"/files/" + digest + "/fifo-1.0-py3-none-any.whl":            404,
+		"/files/" + digest + "/dir-1.0-py3-none-any.whl":             404,
 	} {
 		a := s.get(path)
 		if a.StatusCode != want || strings.Contains(a.body, "secret") || strings.Contains(a.Header.Get("Cache-Control"), "immutable") {

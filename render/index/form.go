@@ -32,7 +32,7 @@ var uploadFields = map[string]bool{
 	"name": true, "version": true, "md5_digest": true, "sha256_digest": true, "blake2_256_digest": true,
 }
 
-// A form is read as it comes: the file goes straight to the catalog, in whatever order the parts are.
+// An uploadForm is read as it comes: the file goes straight to the catalog, in whatever order the parts are.
 type uploadForm struct {
 	fields   map[string]string
 	filename string // of the part "content", as sent

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/cachesrv/cachesrv/render"
@@ -174,7 +175,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusBadRequest, "The query can't be read: %v", err)
 	}
 	query := strings.Join(strings.Fields(r.Form.Get("q")), " ")
-	if len(query) > maxQuery || !utf8.ValidString(query) || hasControl(query) {
+	if len(query) > maxQuery || !utf8.ValidString(query) || strings.ContainsFunc(query, unicode.IsControl) {
 		return fail(http.StatusBadRequest, "A query is text of at most %d bytes.", maxQuery)
 	}
 	page := 1

@@ -356,6 +356,7 @@ func TestAttackedPaths(t *testing.T) {
 		"/SIMPLE/tea-house/": 404, "/simple/" + strings.Repeat("a", 300) + "/": 404, "/" + strings.Repeat("a/", 100): 404, "/" + strings.Repeat("a", 5000): 404,
 		"/simple/tea-house.tmp/": 301, "/simple/tea-house/index.html": 404, "/simple/tea-house.gz": 301, "/assets/../index.db": 400, "/assets/..%2findex.db": 404,
 		"/assets/style.css": 404, "/assets/": 404, "/user/../x": 400, "/user/a%2fb/": 404, "/robots.txt": 200, "/favicon.ico": 302, "/robots.txt/x": 404,
+		"/search/": 301, "/search//": 404, "/search/x": 404, "/user//": 404, "/project//": 404, "/files//": 404, "/robots.txt/": 404, "/favicon.ico//": 404,
 	} {
 		a := s.get(path)
 		if strings.Contains(path, "#") { // net/url would cut it off

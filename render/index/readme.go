@@ -23,7 +23,8 @@ import (
 //
 // Whoever uploads writes them, so they are untrusted: Markdown becomes HTML, which the sanitizer reduces to harmless
 // elements; what is left is parsed, so that no element stays open, and fitted into our page: headings one level lower,
-// ids in a space of their own. The page's Content-Security-Policy stands behind all that. What it may cost is bounded at each step: see readme_bounds.go.
+// ids in a space of their own. The page's Content-Security-Policy stands behind all that. What it may cost is bounded at
+// each step: see readme_bounds.go.
 type readmes struct {
 	markdown  goldmark.Markdown
 	sanitizer *bluemonday.Policy

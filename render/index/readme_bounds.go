@@ -140,7 +140,7 @@ var (
 // limited is a buffer of at most maxHTML bytes.
 type limited struct {
 	bytes.Buffer
-	stop bool // panic with errLongHTMLinstead of returning it
+	stop bool // panic with errLongHTML instead of returning it
 }
 
 func (b *limited) Write(p []byte) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/cachesrv/cachesrv/render/index/catalog"
 	"github.com/cachesrv/cachesrv/render/index/dist"
 )
 
@@ -49,53 +50,45 @@ type router struct {
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := rt.site
 	segments := strings.Split(r.URL.Path[1:], "/") // "/project/x/": "project", "x", ""
-	switch segments[0] {
-	case "simple":
+	alone := len(segments) == 1
+	slashed := len(segments) == 2 && segments[1] == ""
+	switch first := segments[0]; {
+	case first == "simple":
 		rt.serveSimple(w, r, segments)
-	case "project":
+	case first == "project":
 		rt.serveProject(w, r, segments)
-	case "user":
+	case first == "user":
 		rt.serveUser(w, r, segments)
-	case "files":
+	case first == "files":
 		if rt.reading(w, r) {
 			s.plain(s.file).ServeHTTP(w, r)
 		}
-	case "legacy":
-		if len(segments) > 2 || len(segments) == 2 && segments[1] != "" {
-			rt.notFound(w, r)
-			return
-		}
+	case first == "assets":
+		s.o.Assets.ServeHTTP(w, r)
+	case first == "legacy" && (alone || slashed):
 		if !methods(w, r, http.MethodPost) {
 			s.refuse(w, r, nil, fail(http.StatusMethodNotAllowed, "Uploads are sent here with POST, as by: twine upload --repository-url %s/legacy/ dist/*", baseURL(r.Host)))
 			return
 		}
 		s.upload(w, r)
-	case "assets":
-		s.o.Assets.ServeHTTP(w, r)
-	case "search":
+	case first == "search" && (alone || slashed):
 		switch {
-		case len(segments) == 2 && segments[1] == "" && rt.reading(w, r):
+		case !rt.reading(w, r):
+		case slashed:
 			redirect(w, r, "/search")
-		case len(segments) == 1 && rt.reading(w, r):
+		default:
 			s.readable(s.search).ServeHTTP(w, r)
-		case len(segments) > 1 && segments[1] != "":
-			rt.notFound(w, r)
 		}
-	case "":
-		switch {
-		case len(segments) > 1:
-			rt.notFound(w, r)
-		case rt.reading(w, r):
+	case first == "" && alone:
+		if rt.reading(w, r) {
 			rt.pages.ServeHTTP(w, r)
 		}
-	case "robots.txt", "favicon.ico":
-		switch {
-		case len(segments) > 1:
-			rt.notFound(w, r)
-		case !rt.reading(w, r):
-		case segments[0] == "robots.txt":
+	case first == "robots.txt" && alone:
+		if rt.reading(w, r) {
 			s.robots(w)
-		default:
+		}
+	case first == "favicon.ico" && alone:
+		if rt.reading(w, r) {
 			w.Header().Set("Location", s.o.Asset("icon.svg"))
 			send(w, http.StatusFound, plainText, nil)
 		}
@@ -104,12 +97,13 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reading lets GET and HEAD pass and answers 405 to others. Whoever sends an upload to a wrong address is told the right
-// one.
+// reading is allowing for what is only read.
 func (rt *router) reading(w http.ResponseWriter, r *http.Request) bool {
 	return rt.allowing(w, r, http.MethodGet, http.MethodHead)
 }
 
+// allowing lets some methods pass and answers 405 to others. Whoever sends an upload to a wrong address is told the right
+// one.
 func (rt *router) allowing(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 	if methods(w, r, allowed...) {
 		return true
@@ -149,7 +143,6 @@ func (rt *router) serveSimple(w http.ResponseWriter, r *http.Request, segments [
 		return
 	}
 	// What can't be had is refused here: behind the cache the answer would depend on whether there is a page.
-	h := w.Header()
 	r, err := withFormat(r)
 	if err == nil {
 		if _, ok := negotiate(r.Header["Accept"]); ok {
@@ -157,7 +150,7 @@ func (rt *router) serveSimple(w http.ResponseWriter, r *http.Request, segments [
 			return
 		}
 	}
-	h.Set("Vary", "Accept")
+	w.Header().Set("Vary", "Accept")
 	sendText(w, http.StatusNotAcceptable, "Choose one of these, in the header Accept or the parameter format: "+typeJSON+", "+typeHTML+", "+typeText)
 }
 
@@ -202,16 +195,16 @@ func (rt *router) serveProject(w http.ResponseWriter, r *http.Request, segments 
 // serveInRelease answers /project/NAME/VERSION/ with yank, unyank, or the name of a file to delete.
 func (rt *router) serveInRelease(w http.ResponseWriter, r *http.Request, at place, slash bool) {
 	s := rt.site
-	change := s.yank(at)
 	switch {
 	case slash:
 		rt.notFound(w, r)
-	case at.last == "yank", at.last == "unyank":
-		if at.last == "unyank" {
-			change = s.unyank(at)
-		}
+	case at.last == "yank":
 		if rt.allowing(w, r, http.MethodPost) {
-			s.plain(change).ServeHTTP(w, r)
+			s.plain(s.yank(at)).ServeHTTP(w, r)
+		}
+	case at.last == "unyank":
+		if rt.allowing(w, r, http.MethodPost) {
+			s.plain(s.unyank(at)).ServeHTTP(w, r)
 		}
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
 		rt.notFound(w, r) // files are read elsewhere
@@ -225,7 +218,8 @@ func (rt *router) serveUser(w http.ResponseWriter, r *http.Request, segments []s
 	if !rt.reading(w, r) {
 		return
 	}
-	if len(segments) < 2 || len(segments) > 3 || len(segments) == 3 && segments[2] != "" || !validUser(strings.ToLower(segments[1])) {
+	// Only those who can be users have pages, and pages that say there is none.
+	if len(segments) < 2 || len(segments) > 3 || len(segments) == 3 && segments[2] != "" || !catalog.ValidUser(segments[1]) {
 		rt.notFound(w, r)
 		return
 	}
@@ -234,16 +228,6 @@ func (rt *router) serveUser(w http.ResponseWriter, r *http.Request, segments []s
 		return
 	}
 	rt.pages.ServeHTTP(w, r)
-}
-
-// validUser reports whether a user may have the name: only those have pages, and pages about users that don't exist.
-func validUser(name string) bool {
-	if name == "" || len(name) > 64 || strings.IndexByte("._-", name[0]) >= 0 {
-		return false
-	}
-	return strings.IndexFunc(name, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-'
-	}) < 0
 }
 
 func (s *Site) robots(w http.ResponseWriter) {

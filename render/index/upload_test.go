@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -311,6 +312,9 @@ func TestManagement(t *testing.T) {
 		{"DELETE", "/simple/tea-house/", []string{"Basic", "alice:" + s.token}, 405},
 	} {
 		a := s.do(tt.method, tt.path, nil, tt.header...).want(t, tt.status, "")
+		if asked := a.Header.Get("Www-Authenticate") != ""; asked != (tt.status == 401) {
+			t.Errorf("%s %s: %d asks for a token: %v", tt.method, tt.path, tt.status, asked)
+		}
 		if a.Header.Get("Cache-Control") != "no-store" && tt.status != 404 && tt.header == nil {
 			t.Errorf("%s %s: %v", tt.method, tt.path, a.Header)
 		}
@@ -318,10 +322,16 @@ func TestManagement(t *testing.T) {
 	if p, err := s.catalog.Project(t.Context(), "tea-house"); err != nil || len(p.Releases) != 1 || p.Releases[0].Yanked {
 		t.Errorf("%+v, %v", p, err)
 	}
-	for _, reason := range []string{strings.Repeat("x", 1001), "a\nb", "\xff"} {
-		s.do("POST", "/project/tea-house/1.2/yank", strings.NewReader("reason="+strings.NewReplacer("\n", "%0A", "\xff", "%ff").Replace(reason)),
-			"Basic", "alice:"+s.token, "Content-Type", "application/x-www-form-urlencoded").want(t, 400, "")
+	yank := func(reason string) answer {
+		return s.do("POST", "/project/tea-house/1.2/yank", strings.NewReader("reason="+url.QueryEscape(reason)),
+			"Basic", "alice:"+s.token, "Content-Type", "application/x-www-form-urlencoded")
 	}
+	for _, reason := range []string{strings.Repeat("x", 501), "a\nb", "\xff"} {
+		if a := yank(reason).want(t, 400, ""); a.body != "the reason for a yank is one line of 500 bytes at most\n" {
+			t.Errorf("%.20q: %s", reason, a.body)
+		}
+	}
+	yank(strings.Repeat("x", 500)).want(t, 200, "")
 }
 
 // twine is the client that matters: what it prints is what people see.

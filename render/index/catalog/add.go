@@ -93,9 +93,6 @@ func (in *Incoming) check(u Upload) (dist.Name, error) {
 				digest.kind, said, digest.is)
 		}
 	}
-	if len(u.Filename) > maxFilename {
-		return dist.Name{}, refuse(ErrInvalid, "the file's name has %d bytes; %d are allowed", len(u.Filename), maxFilename)
-	}
 	name, err := dist.ParseFilename(u.Filename)
 	if err != nil {
 		return dist.Name{}, refuseFor(ErrInvalid, err)
@@ -202,7 +199,7 @@ func readFile(ctx context.Context, q queryer, filename string) (*File, string, e
 	return &files[0], version, nil
 }
 
-// commitUpload does steps 2 to 7 of Incoming.
+// commitUpload does steps 2 to 6 of Incoming, and 7 but for the intent, which Close removes.
 func (c *Catalog) commitUpload(ctx context.Context, who Identity, in *Incoming, d *dist.Distribution) (added Added, err error) {
 	f := in.row(d.Name)
 	f.RequiresPython = d.Metadata.RequiresPython

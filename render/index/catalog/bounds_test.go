@@ -12,9 +12,10 @@ import (
 // watched calls back at what is asked of a database.
 type watched struct {
 	database
-	reads  func(context.Context) // a snapshot, or a statement of its own
-	begins func()
-	locked func()
+	reads   func(context.Context) // a snapshot, or a statement of its own
+	begins  func()
+	locked  func()
+	commits func(context.Context)
 }
 
 func (d *watched) read(ctx context.Context, f func(queryer) error) error {
@@ -39,20 +40,45 @@ func (d *watched) begin(ctx context.Context) (transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return watchedTransaction{tx, d.locked}, nil
+	return watchedTransaction{tx, d}, nil
 }
 
 type watchedTransaction struct {
 	transaction
-	locked func()
+	d *watched
 }
 
 func (t watchedTransaction) query(ctx context.Context, statement string, args ...any) (rows, error) {
 	rs, err := t.transaction.query(ctx, statement, args...)
-	if t.locked != nil && strings.HasPrefix(statement, "UPDATE index_state") {
-		t.locked()
+	if t.d.locked != nil && strings.HasPrefix(statement, "UPDATE index_state") {
+		t.d.locked()
 	}
 	return rs, err
+}
+
+func (t watchedTransaction) commit(ctx context.Context) error {
+	if t.d.commits != nil {
+		t.d.commits(ctx)
+	}
+	return t.transaction.commit(ctx)
+}
+
+// testCommitGoesOn: once COMMIT is under way, whoever asked may leave: breaking it off would only make its outcome unknown.
+func testCommitGoesOn(t *testing.T, b *base) {
+	c := b.catalog(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	right := c.db
+	c.db = &watched{database: right, commits: func(commit context.Context) {
+		cancel()
+		end, ok := commit.Deadline()
+		if commit.Err() != nil || !ok || time.Until(end) > writeTimeout {
+			t.Errorf("COMMIT ends with whoever asked (%v), or never (%v, %v)", commit.Err(), end, ok)
+		}
+	}}
+	must(t, c.AddUser(ctx, "ada"))
+	c.db = right
+	_, err := c.User(t.Context(), "ada")
+	must(t, err)
 }
 
 // testDeadlines: every read has one, however patient whoever asks is.

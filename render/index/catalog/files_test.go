@@ -314,12 +314,15 @@ func testLeft(t *testing.T, b *base) {
 	c := b.catalog(t)
 	f := add(t, c, Operator("ada"), wheel("tea", "1")).File
 	orphan := place{strings.Repeat("ab", 32), "gone-1-py3-none-any.whl"}
-	must(t, c.makeFolders(orphan))
-	must(t, c.root.WriteFile("files/"+orphan.path(), []byte("x"), 0o644))
-	must(t, c.root.WriteFile("files/"+orphan.path()+".metadata", []byte("x"), 0o644))
+	overtaken := place{strings.Repeat("ef", 32), f.Filename} // by an upload of the same name, with other content
+	for _, p := range []place{orphan, overtaken} {
+		must(t, c.makeFolders(p))
+		must(t, c.root.WriteFile("files/"+p.path(), []byte("x"), 0o644))
+		must(t, c.root.WriteFile("files/"+p.path()+".metadata", []byte("x"), 0o644))
+	}
 	never := place{strings.Repeat("cd", 32), "never-1-py3-none-any.whl"}
 	var names []string
-	for _, p := range []place{{f.Blake2b, f.Filename}, orphan, never} {
+	for _, p := range []place{{f.Blake2b, f.Filename}, orphan, overtaken, never} {
 		it, err := newIntent("RANDOM", p)
 		must(t, err)
 		names = append(names, path.Base(it.name))
@@ -333,8 +336,10 @@ func testLeft(t *testing.T, b *base) {
 	equal(t, "left alone", onDisk(t, c2, incomingDir), []string{"README"})
 	must(t, c.root.Remove("incoming/README"))
 	whole(t, c)
-	if _, err := c.root.Stat("files/" + orphan.folder()); !errors.Is(err, os.ErrNotExist) {
-		t.Error("the orphan's folder is still there")
+	for _, p := range []place{orphan, overtaken} {
+		if _, err := c.root.Stat("files/" + p.folder()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the folder of %s is still there", p.path())
+		}
 	}
 
 	// A planted link is not followed, nor does a pipe stop the sweep.

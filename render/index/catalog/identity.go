@@ -65,6 +65,9 @@ const (
 
 var userName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
+// ValidUser reports whether a user may have the name, whose upper case becomes lower.
+func ValidUser(name string) bool { return userName.MatchString(strings.ToLower(name)) }
+
 // Authenticate checks Basic credentials: user "__token__", or the name of the token's user, and the token. It asks the
 // database each time, so that a revoked token is refused at once. ErrUnauthorized.
 //
@@ -118,7 +121,7 @@ func scanToken(r row) (t Token, err error) {
 // AddUser makes a user. Upper case becomes lower. ErrInvalid, ErrExists.
 func (c *Catalog) AddUser(ctx context.Context, name string) error {
 	name = strings.ToLower(name)
-	if !userName.MatchString(name) {
+	if !ValidUser(name) {
 		return refuse(ErrInvalid, "the user name %.80q is not 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit", name)
 	}
 	err := c.transact(ctx, func(ctx context.Context, tx transaction) error {

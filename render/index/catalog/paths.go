@@ -30,10 +30,6 @@ const (
 	metaSuffix = ".metapart" // its metadata
 )
 
-// maxFilename bounds a file's name, in bytes: an intent's name holds it, and 55 bytes more, within the 255 that file
-// systems allow.
-const maxFilename = 200
-
 // Path is where the file lies below Dir/files, and behind /files/ in URLs: two, two and the other sixty digits of
 // Blake2b, then the name.
 func (f File) Path() string { return place{f.Blake2b, f.Filename}.path() }
@@ -51,7 +47,7 @@ func FilePath(path string) (string, bool) {
 		}
 		name = wheel
 	}
-	if !isDigest(path[:2]+path[3:5]+path[6:66]) || len(name) > maxFilename {
+	if !isDigest(path[:2] + path[3:5] + path[6:66]) {
 		return "", false
 	}
 	_, err := dist.ParseFilename(name)
@@ -72,7 +68,8 @@ func (p place) folder() string {
 func (p place) path() string { return p.folder() + "/" + p.filename }
 
 // An intent is a name in incoming that says: this place may have a file without a row, or will have in a moment. It is
-// RANDOM@DIGEST@FILENAME; the digest is in base64, for length.
+// RANDOM@DIGEST@FILENAME. The digest is in base64, for length: 55 bytes and dist.MaxFilename are the 255 that file systems
+// allow.
 type intent struct {
 	place
 	name string

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+
+	"github.com/cachesrv/cachesrv/render/index/dist"
 )
 
 const someDigest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -54,7 +56,7 @@ func TestIntentNames(t *testing.T) {
 		return err == nil && ok && back == it && back.place == p
 	}
 	must(t, quick.Check(there, nil))
-	longest, err := newIntent("0123456789", place{someDigest, strings.Repeat("x", maxFilename)})
+	longest, err := newIntent("0123456789", place{someDigest, strings.Repeat("x", dist.MaxFilename)})
 	must(t, err)
 	if n := len(path.Base(longest.name)); n > 255 {
 		t.Errorf("%d bytes are too many for file systems", n)

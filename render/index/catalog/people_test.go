@@ -109,6 +109,19 @@ func testRevoked(t *testing.T, b *base) {
 	wantError(t, c.Yank(t.Context(), ada, "tea", "1", ""), ErrUnauthorized)
 }
 
+func testExpired(t *testing.T, b *base) {
+	c := b.catalog(t)
+	ada := user(t, c, "ada")
+	c.passed = func(point string) {
+		if point == fault.UploadIntended {
+			run(t, c, "UPDATE index_token SET expires = 1")
+		}
+	}
+	_, err := tryAdd(t.Context(), c, ada, wheel("tea", "1"))
+	wantError(t, err, ErrUnauthorized)
+	whole(t, c)
+}
+
 func testRights(t *testing.T, b *base) {
 	c := b.catalog(t)
 	ctx := t.Context()
@@ -188,7 +201,8 @@ func testRights(t *testing.T, b *base) {
 		wantError(t, err, ErrUnauthorized)
 	}
 	wantError(t, c.Yank(ctx, owner, "tea", "1", "two\nlines"), ErrInvalid)
-	wantError(t, c.Yank(ctx, owner, "tea", "1", strings.Repeat("x", 501)), ErrInvalid)
+	wantError(t, c.Yank(ctx, owner, "tea", "1", strings.Repeat("x", maxReason+1)), ErrInvalid)
+	must(t, c.Yank(ctx, owner, "tea", "1", strings.Repeat("x", maxReason)))
 	whole(t, c)
 }
 

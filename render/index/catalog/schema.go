@@ -13,9 +13,9 @@ import (
 // of the change that made a row, which orders rows where clocks can't.
 //
 // index_state is one row: the serial of the last change, whose lock makes writers queue; the totals, which would take
-// long to count; and the index's id (see pair.go). A project repeats what lists show of its latest release; search_text is what a search looks
-// through, in lower case. index_gone has the names of deleted files. index_change is the journal: what happened, in
-// order, for feeds and mirrors.
+// long to count; and the index's id (see pair.go). A project repeats what lists show of its latest release; search_text
+// is what a search looks through, in lower case. index_gone has the names of deleted files. index_change is the journal:
+// what happened, in order, for feeds and mirrors.
 var schema = []string{`
 CREATE TABLE index_state (
 	one      bigint NOT NULL PRIMARY KEY CHECK (one = 1),

@@ -40,7 +40,8 @@ func (c *Catalog) Search(ctx context.Context, query string, limit, offset int) (
 	if len(texts) > 0 {
 		where += " OR " + strings.Join(texts, " AND ")
 	}
-	// The first two arguments are not in the count: PostgreSQL wants to know what type an argument is.
+	// What the first two arguments find, the third finds, too: they are in the count only because PostgreSQL wants to know
+	// of which type every argument is.
 	count := "SELECT count(*) FROM index_project" + where + " OR normal = $1 OR normal LIKE $2 ESCAPE '!'"
 	page := fmt.Sprintf(`SELECT name, normal, version, summary, updated FROM index_project%s
 		ORDER BY CASE WHEN normal = $1 THEN 0 WHEN normal LIKE $2 ESCAPE '!' THEN 1 WHEN normal LIKE $3 ESCAPE '!' THEN 2 ELSE 3 END, normal

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/cachesrv/cachesrv/render/index/catalog"
 	"github.com/cachesrv/cachesrv/render/index/sample"
@@ -28,8 +27,8 @@ type Release struct {
 }
 
 // Load makes the user and adds the projects' files, and returns how many it added. What is there already stays, and
-// what was deleted stays away: Load can be called again after it was interrupted. The order is that in which such projects would have grown, not project
-// by project.
+// what was deleted stays away: Load can be called again after it was interrupted. The order is that in which such projects
+// would have grown, not project by project.
 func Load(ctx context.Context, cat *catalog.Catalog) (files int, err error) { return load(ctx, cat) }
 
 // index is what is asked of a catalog. A test has one that is interrupted.
@@ -67,7 +66,7 @@ func load(ctx context.Context, cat index) (files int, err error) {
 			}
 		}
 		if r.Yanked != "" {
-			if err := cat.Yank(ctx, owner(), normal(r.Name), r.Version, r.Yanked); err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			if err := cat.Yank(ctx, owner(), r.Name, r.Version, r.Yanked); err != nil && !errors.Is(err, catalog.ErrNotFound) {
 				return files, fmt.Errorf("yank %s %s: %w", r.Name, r.Version, err)
 			}
 		}
@@ -87,9 +86,4 @@ func add(ctx context.Context, cat index, filename string, content []byte) (catal
 		return catalog.Added{}, err
 	}
 	return cat.Add(ctx, owner(), in, catalog.Upload{Filename: filename})
-}
-
-// normal is the form of PEP 503 of one of our names.
-func normal(name string) string {
-	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
 }

@@ -41,18 +41,18 @@ func TestReleases(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			if d.Project != normal(r.Name) || d.Version != r.Version {
-				t.Errorf("%s is %s %s; want %s %s", name, d.Project, d.Version, normal(r.Name), r.Version)
+			if d.Project != dist.Normalize(r.Name) || d.Version != r.Version {
+				t.Errorf("%s is %s %s; want %s %s", name, d.Project, d.Version, dist.Normalize(r.Name), r.Version)
 			}
 			readme := d.Metadata.Description
 			if !strings.HasPrefix(readme, "# "+d.Project+"\n") || !strings.Contains(readme, "```") {
 				t.Errorf("%s: README begins with %.40q", name, readme)
 			}
 		}
-		if !strings.Contains(r.Modules[strings.ReplaceAll(normal(r.Name), "-", "_")+".py"], `__version__ = "`+r.Version+`"`) {
+		if !strings.Contains(r.Modules[strings.ReplaceAll(dist.Normalize(r.Name), "-", "_")+".py"], `__version__ = "`+r.Version+`"`) {
 			t.Errorf("%s %s: the module has another version", r.Name, r.Version)
 		}
-		n := normal(r.Name)
+		n := dist.Normalize(r.Name)
 		names[n]++
 		if before := versions[n]; before != "" && dist.CompareVersions(before, r.Version) >= 0 {
 			t.Errorf("%s: %s comes before %s", n, before, r.Version)

@@ -1,10 +1,12 @@
 package demo
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"strings"
 
+	"github.com/cachesrv/cachesrv/render/index/dist"
 	"github.com/cachesrv/cachesrv/render/index/sample"
 )
 
@@ -18,8 +20,8 @@ type project struct {
 	name     string // in its owner's spelling
 	summary  string
 	versions []string // oldest first
-	python   string
-	requires []string // PEP 508; those of the newest release
+	python   string   // what it runs on; default: oldPython
+	requires []string // PEP 508; every release has those of the newest
 	extras   []string
 	keywords string
 	topic    string // the classifier
@@ -27,6 +29,9 @@ type project struct {
 	sdist    bool
 	yanked   map[string]string // version → why
 }
+
+// oldPython is what most of them run on.
+const oldPython = ">=3.8"
 
 // Development states, as classifiers.
 const (
@@ -49,88 +54,86 @@ const (
 func projects() []project {
 	return []project{
 		{name: "teakettle-time", summary: "Durations as people write them: 3m30s and back", versions: []string{"0.9", "1.0", "1.1.0", "1.2.0"},
-			python: ">=3.8", keywords: "duration,time,tea", topic: text, status: stable, sdist: true},
+			keywords: "duration,time,tea", topic: text, status: stable, sdist: true},
 		{name: "Oolong_Slug", summary: "Readable addresses from titles", versions: []string{"1.0", "1.1", "2.0"},
-			python: ">=3.8", keywords: "slug,url,title", topic: text, status: stable},
+			keywords: "slug,url,title", topic: text, status: stable},
 		{name: "sencha-csv", summary: "Rows of CSV as dictionaries, with numbers as numbers", versions: []string{"0.1.0", "0.2.0", "0.3.0"},
-			python: ">=3.8", keywords: "csv,table", topic: text, status: beta, sdist: true},
+			keywords: "csv,table", topic: text, status: beta, sdist: true},
 		{name: "matcha-table", summary: "Tables for terminals and for Markdown", versions: []string{"1.0", "1.1", "1.2", "1.3"},
-			python: ">=3.8", keywords: "table,markdown,terminal", topic: text, status: stable},
+			keywords: "table,markdown,terminal", topic: text, status: stable},
 		{name: "chai-retry", summary: "Try again, a little later each time", versions: []string{"1.0.0", "1.0.1", "1.1.0"},
-			python: ">=3.8", keywords: "retry,backoff", topic: library, status: stable},
+			keywords: "retry,backoff", topic: library, status: stable},
 		{name: "darjeeling-dates", summary: "Working days, and the harvest a day falls into", versions: []string{"2025.3", "2025.10", "2026.2"},
-			python: ">=3.8", keywords: "date,calendar,holiday", topic: office, status: stable},
+			keywords: "date,calendar,holiday", topic: office, status: stable},
 		{name: "samovar-money", summary: "Exact amounts of money", versions: []string{"0.8.0", "0.9.0", "0.9.1", "1.0.0"},
-			python: ">=3.8", keywords: "money,decimal,currency", topic: office, status: stable, sdist: true,
+			keywords: "money,decimal,currency", topic: office, status: stable, sdist: true,
 			yanked: map[string]string{"0.9.0": "split loses a cent: use 0.9.1 or newer"}},
 		{name: "porcelain-html", summary: "HTML from Python calls, escaped", versions: []string{"0.1", "0.2"},
-			python: ">=3.8", keywords: "html,markup", topic: html, status: beta},
+			keywords: "html,markup", topic: html, status: beta},
 		{name: "gongfu-steps", summary: "Functions poured one into the other", versions: []string{"1.0"},
-			python: ">=3.8", keywords: "functional,pipeline", topic: library, status: stable},
+			keywords: "functional,pipeline", topic: library, status: stable},
 		{name: "puerh-archive", summary: "Which backups to keep: some of each day, week and month", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "backup,retention", topic: library, status: stable},
+			keywords: "backup,retention", topic: library, status: stable},
 		{name: "white-peony-wrap", summary: "Wrap paragraphs, keep the rest", versions: []string{"0.4", "0.5"},
-			python: ">=3.8", keywords: "wrap,text", topic: text, status: beta},
+			keywords: "wrap,text", topic: text, status: beta},
 		{name: "Lapsang.Log", summary: "Log lines that people and programs read: key=value", versions: []string{"2.0.0", "2.1.0", "2.1.1"},
 			python: ">=3.9", keywords: "logging,logfmt", topic: logging, status: stable, sdist: true},
 		{name: "teacup-units", summary: "Cups, millilitres, degrees", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "units,recipes", topic: science, status: stable},
+			keywords: "units,recipes", topic: science, status: stable},
 		{name: "leaf-grade", summary: "Means, medians and grades of small samples", versions: []string{"0.3.0", "0.4.0"},
-			python: ">=3.8", keywords: "statistics,tea", topic: science, status: beta},
+			keywords: "statistics,tea", topic: science, status: beta},
 		{name: "steep-curve", summary: "Functions through points: straight lines between them", versions: []string{"1.0", "1.1", "2.0rc1"},
-			python: ">=3.8", keywords: "interpolation", topic: science, status: stable},
+			keywords: "interpolation", topic: science, status: stable},
 		{name: "hojicha-ini", summary: "Settings from INI text, checked against what is expected", versions: []string{"1.0", "1.0.post1", "1.1"},
-			python: ">=3.8", keywords: "ini,configuration", topic: library, status: stable},
+			keywords: "ini,configuration", topic: library, status: stable},
 		{name: "genmaicha-grid", summary: "Grids drawn as text, and ways through them", versions: []string{"0.1", "0.2"},
-			python: ">=3.8", keywords: "grid,path", topic: science, status: alpha},
+			keywords: "grid,path", topic: science, status: alpha},
 		{name: "tea-garden-tree", summary: "Trees drawn with lines", versions: []string{"1.0", "1.1", "1.2"},
-			python: ">=3.8", keywords: "tree,terminal", topic: console, status: stable},
+			keywords: "tree,terminal", topic: console, status: stable},
 		{name: "caddy-shelf", summary: "A dictionary in a JSON file that is never half written", versions: []string{"0.9", "1.0"},
-			python: ">=3.8", keywords: "json,storage,atomic", topic: library, status: stable, sdist: true},
+			keywords: "json,storage,atomic", topic: library, status: stable, sdist: true},
 		{name: "infuser-iter", summary: "Small tools for what comes one by one", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "iterators,itertools", topic: library, status: stable},
+			keywords: "iterators,itertools", topic: library, status: stable},
 		{name: "bergamot-ids", summary: "Short ids that can be read out on the phone", versions: []string{"1.0.0", "1.0.1"},
 			python: ">=3.9", keywords: "id,base32,crockford", topic: library, status: stable},
 		{name: "jasmine-pointer", summary: "JSON pointers (RFC 6901): get, set, walk", versions: []string{"0.1", "0.2", "1.0"},
-			python: ">=3.8", keywords: "json,pointer", topic: text, status: stable},
+			keywords: "json,pointer", topic: text, status: stable},
 		{name: "rooibos-rate", summary: "So many per second, and a few at once", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "rate limit,token bucket", topic: library, status: stable},
+			keywords: "rate limit,token bucket", topic: library, status: stable},
 		{name: "assam-args", summary: "A command line from a function's parameters", versions: []string{"0.5", "0.6", "0.7"},
 			python: ">=3.9", keywords: "cli,argparse", topic: console, status: beta, sdist: true},
 		{name: "keemun-keys", summary: "Sort as people do: tin 2 before tin 10", versions: []string{"1.0"},
-			python: ">=3.8", keywords: "sort,natural", topic: library, status: stable},
+			keywords: "sort,natural", topic: library, status: stable},
 		{name: "mint-mask", summary: "Hide secrets before they are logged", versions: []string{"1.0", "1.1", "1.2"},
-			python: ">=3.8", keywords: "secrets,logging", topic: logging, status: stable},
+			keywords: "secrets,logging", topic: logging, status: stable},
 		{name: "ceylon-colors", summary: "Colours: hex, contrast, and what a terminal shows", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "colour,contrast,terminal", topic: console, status: stable},
+			keywords: "colour,contrast,terminal", topic: console, status: stable},
 		{name: "silver-needle-diff", summary: "What changed between two dictionaries", versions: []string{"0.9", "1.0"},
-			python: ">=3.8", keywords: "diff,merge", topic: library, status: stable},
+			keywords: "diff,merge", topic: library, status: stable},
 		{name: "dragonwell-dice", summary: "Chance that comes out the same each time", versions: []string{"1.0"},
-			python: ">=3.8", keywords: "random,hash", topic: library, status: stable},
+			keywords: "random,hash", topic: library, status: stable},
 		{name: "kombucha-queue", summary: "A priority queue whose entries can change their minds", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "queue,heap", topic: library, status: stable},
+			keywords: "queue,heap", topic: library, status: stable},
 		{name: "masala-mix", summary: "Shares that add up: grams, seats, percentages", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "apportionment,percent", topic: science, status: stable},
+			keywords: "apportionment,percent", topic: science, status: stable},
 		{name: "tisane-text", summary: "Sentences from values: lists, plurals, ordinals", versions: []string{"1.0", "1.1"},
-			python: ">=3.8", keywords: "plural,text", topic: text, status: stable},
+			keywords: "plural,text", topic: text, status: stable},
 		{name: "kyusu-cache", summary: "Remember the last few answers, for a while", versions: []string{"0.9", "1.0"},
-			python: ">=3.8", keywords: "cache,decorator", topic: library, status: stable},
+			keywords: "cache,decorator", topic: library, status: stable},
 		{name: "chasen-whisk", summary: "Templates in one function", versions: []string{"0.1", "0.2"},
-			python: ">=3.8", keywords: "template", topic: text, status: beta},
+			keywords: "template", topic: text, status: beta},
 		{name: "first-flush", summary: "When is the harvest? An early release", versions: []string{"0.1a1", "0.1b1"},
-			python: ">=3.8", keywords: "harvest", topic: science, status: alpha},
+			keywords: "harvest", topic: science, status: alpha},
 		{name: "teahouse-menu", summary: "A tea house's menu, and the bill at the end", versions: []string{"1.0", "1.1", "1.2", "2.0"},
-			python:   ">=3.8",
 			requires: []string{"matcha-table>=1.2", "samovar-money>=0.9.1,<2", `porcelain-html; extra == "html"`, `oolong-slug>=2; extra == "slug"`},
 			extras:   []string{"html", "slug"}, keywords: "menu,bill,tea", topic: office, status: stable, sdist: true},
 		{name: "tealeaf-reader", summary: "Reads notes with front matter", versions: []string{"0.1", "0.2"},
-			python: ">=3.8", requires: []string{"sencha-csv>=0.3"}, keywords: "front matter,notes", topic: text, status: beta},
+			requires: []string{"sencha-csv>=0.3"}, keywords: "front matter,notes", topic: text, status: beta},
 		{name: "brew-schedule", summary: "A day's brews, one after the other", versions: []string{"1.0"},
-			python: ">=3.8", requires: []string{"teakettle-time~=1.1"}, keywords: "schedule,tea", topic: office, status: stable},
+			requires: []string{"teakettle-time~=1.1"}, keywords: "schedule,tea", topic: office, status: stable},
 		{name: "samovar-queue", summary: "Who is next? Orders by urgency, with fair waiting", versions: []string{"0.1"},
-			python: ">=3.8", requires: []string{"kombucha-queue"}, keywords: "queue,orders", topic: office, status: alpha},
+			requires: []string{"kombucha-queue"}, keywords: "queue,orders", topic: office, status: alpha},
 		{name: "teahouse-counter", summary: "Take orders at the counter, in the terminal", versions: []string{"0.9", "1.0"},
-			python:   ">=3.8",
 			requires: []string{"teahouse-menu>=2.0", "tisane-text", "ceylon-colors>=1.1", "keemun-keys"},
 			keywords: "tea,orders,terminal", topic: console, status: beta},
 	}
@@ -158,7 +161,7 @@ func Releases() ([]Release, error) {
 }
 
 func (p project) release(version string) (Release, error) {
-	folder := normal(p.name)
+	folder := dist.Normalize(p.name)
 	stem := strings.ReplaceAll(folder, "-", "_")
 	readme, err := folders.ReadFile("projects/" + folder + "/README.md")
 	if err != nil {
@@ -184,7 +187,7 @@ func (p project) release(version string) (Release, error) {
 		extra = append(extra, "Provides-Extra: "+e)
 	}
 	d := sample.Dist{
-		Name: p.name, Version: version, Summary: p.summary, Description: string(readme), RequiresPython: p.python,
+		Name: p.name, Version: version, Summary: p.summary, Description: string(readme), RequiresPython: cmp.Or(p.python, oldPython),
 		RequiresDist: p.requires, Extra: extra,
 		Modules: map[string]string{stem + ".py": strings.Replace(string(module), `"VERSION"`, fmt.Sprintf("%q", version), 1)},
 	}

@@ -3,7 +3,8 @@ package dist
 import "strings"
 
 const (
-	maxFilename = 200 // bytes
+	// MaxFilename bounds a file's name, in bytes.
+	MaxFilename = 200
 	// maxTags bounds what a wheel's compressed tags stand for: installers write them out.
 	maxTags = 1000
 )
@@ -22,8 +23,8 @@ func parseFilename(filename string) (Name, error) {
 	switch {
 	case filename == "":
 		return Name{}, invalidf("there is no file name")
-	case len(filename) > maxFilename:
-		return Name{}, invalidf("the file name has %d bytes; at most %d are allowed", len(filename), maxFilename)
+	case len(filename) > MaxFilename:
+		return Name{}, invalidf("the file name has %d bytes; at most %d are allowed", len(filename), MaxFilename)
 	case !only(filename, "-_.+!"):
 		return Name{}, invalidf(`a file name has only ASCII letters, digits and "-_.+!": rename the project or build it anew`)
 	case !alnum(filename[0]):

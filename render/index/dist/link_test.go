@@ -17,16 +17,21 @@ func TestLinksStayInside(t *testing.T) {
 	taken, led := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		segment := rapid.SampledFrom([]string{"a", "b", "c", "demo-1.0"})
-		target := rapid.SampledFrom([]string{"a", "b", "c", "..", "..", "..", ".", "", "demo-1.0"})
+		target := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "..", "..", "..", ".", "", "demo-1.0"})
 		files := []entry{}
 		for range rapid.IntRange(1, 5).Draw(t, "links") {
 			e := entry{name: "demo-1.0/" + strings.Join(rapid.SliceOfN(segment, 1, 3).Draw(t, "name"), "/"), typeflag: tar.TypeSymlink}
 			e.linkname = strings.Join(rapid.SliceOfN(target, 1, 5).Draw(t, "target"), "/")
+			if rapid.IntRange(0, 3).Draw(t, "plain") > 0 { // most lead where there is something: else few sdists would be taken
+				up := rapid.IntRange(0, strings.Count(e.name, "/")-1).Draw(t, "up")
+				e.linkname = strings.Repeat("../", up) + rapid.SampledFrom([]string{"d", "d/e", "a", "."}).Draw(t, "down")
+			}
 			files = append(files, e)
 		}
 		var b strings.Builder
 		w := tar.NewWriter(&b)
-		for _, e := range sdistOf(files...) {
+		folders := []entry{{name: "demo-1.0/d/", typeflag: tar.TypeDir}, {name: "demo-1.0/d/e/", typeflag: tar.TypeDir}}
+		for _, e := range sdistOf(append(folders, files...)...) {
 			h := &tar.Header{Name: e.name, Typeflag: e.typeflag, Linkname: e.linkname, Size: int64(len(e.content))}
 			if h.Typeflag == 0 {
 				h.Typeflag = tar.TypeReg
@@ -48,7 +53,7 @@ func TestLinksStayInside(t *testing.T) {
 		}
 		defer os.RemoveAll(outer)
 		top := filepath.Join(outer, "x", "y", "top")
-		for _, p := range []string{"x/y/top", "x/y/a/b/c", "x/a/b", "x/y/b/c", "x/y/c", "x/y/demo-1.0/a/b", "a", "demo-1.0/a"} {
+		for _, p := range []string{"x/y/top/d/e", "x/y/d/e", "x/d/e", "x/y/a/b/c", "x/a/b", "x/y/b/c", "x/y/c", "x/y/demo-1.0/a/b", "a", "demo-1.0/a"} {
 			if err := os.MkdirAll(filepath.Join(outer, p), 0o755); err != nil {
 				t.Fatal(err)
 			}

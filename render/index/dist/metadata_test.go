@@ -170,7 +170,8 @@ func TestMetadataKeepsUpToBounds(t *testing.T) {
 	for _, line := range []string{
 		"Summary: " + strings.Repeat("ü", 512), "Author: " + strings.Repeat("a", 8192), "License: " + strings.Repeat("a\n ", 9000),
 		"Project-URL: " + strings.Repeat("ü", 32) + ", x", "Home-page: " + strings.Repeat("x", 2048), "Author: a\tb", "License: a\n \f\n b",
-		"Requires-Python:", "Requires-Dist:", "Project-URL:", "Description-Content-Type: text/x-rst", "Requires-Dist: a; " + strings.Repeat("(", 20) + "os_name=='a'" + strings.Repeat(")", 20),
+		"Requires-Python:", "Requires-Dist:", "Project-URL:", "Description-Content-Type: text/x-rst",
+		"Description-Content-Type: text/markdown; variant=CommonMark", "Requires-Dist: a; " + strings.Repeat("(", 20) + "os_name=='a'" + strings.Repeat(")", 20),
 	} {
 		if _, err := parseMetadata([]byte(head+line+"\n"), "METADATA"); err != nil {
 			t.Errorf("%.40q: %v", line, err)

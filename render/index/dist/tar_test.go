@@ -106,6 +106,7 @@ func tarTricks() []tarCase {
 		{"time where Python sees a prefix", tarOf(tarPart{name: "demo-1.0/a", magic: gnu, prefix: "../../evil"}), "where its format has nothing"},
 		{"behind the prefix", tarOf(tarPart{name: "demo-1.0/a", at: 508, bytes: "tar\x00"}), "where its format has nothing"},
 		{"empty path", tarOf(x("path", ""), a), "an empty path"},
+		{"file named like a folder", tarOf(tarPart{name: "demo-1.0/a/", content: "print(1)"}), "is named like a folder"},
 		{"empty link", tarOf(x("linkpath", ""), tarPart{name: "demo-1.0/l", typeflag: '2', link: "a"}), "an empty linkpath"},
 		{"empty long name", tarOf(long('L', "\x00"), a), "empty or has a NUL"},
 		{"NUL in a long name", tarOf(long('L', "demo-1.0/b\x00c"), a), "empty or has a NUL"},

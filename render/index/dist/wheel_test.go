@@ -174,6 +174,7 @@ func TestBadWheels(t *testing.T) {
 	more("C1 control", "has a control character", entry{name: "a\u0085", edit: func(h *zipHeader) { h.flags, h.localFlags = zipUTF8, zipUTF8 }})
 	utf8 := func(h *zipHeader) { h.flags, h.localFlags = zipUTF8, zipUTF8 }
 	more("same but for case, beyond ASCII", "comes twice", entry{name: "Ä/ß", edit: utf8}, entry{name: "ä/ß", edit: utf8})
+	more("same but for a long s", "comes twice", entry{name: "ſ", edit: utf8}, entry{name: "S"})
 	more("folder twice", "comes twice", entry{name: "a/"}, entry{name: "A/"})
 
 	more("symlink", "is a symbolic link", entry{name: "l", content: "/etc/passwd", mode: 0o120777})
