@@ -86,6 +86,7 @@ var quiets = []struct {
 	{"upload", "", "unlinkat", "incoming/RANDOM@.*", "an intent that is left lying is settled within a minute"},
 	{"", "", "unlinkat( folder)?", "cache/trash.*", "it is tried as a file, then as a folder; what is gone is gone, and what is left the next round takes"},
 	{"upload|recovery", "happened", "unlinkat", "(files|incoming|live).*", "os.Remove tries unlink and rmdir: of what is gone by now, the second says so"},
+	{"upload|recovery", "", "unlinkat", "files(/D)+", "os.Root tries to unlink a folder as if it were a file, and then as a folder"},
 	{"", "", "openat", "/.*", "the runtime's and the C library's own: they do without what they can't have"},
 }
 

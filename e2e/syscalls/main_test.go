@@ -3,6 +3,7 @@
 package syscalls
 
 import (
+	"cmp"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -17,6 +18,7 @@ var (
 	oneCase = flag.String("case", "", "run this case only, as a failure names it")
 	only    = flag.String("operation", "", "run the cases of this operation only")
 	most    = flag.Int("most", sampled, "run no more cases of an operation than so many, chosen by the seed; 0: all")
+	part    = flag.String("part", "1/1", "run the K-th of N parts of the cases, as K/N: for several runs at once")
 	verbose = flag.Bool("syscalls.log", false, "show every case, and what the index logs")
 )
 
@@ -53,7 +55,7 @@ func build(name string, flags ...string) (string, error) {
 
 // choices returns the source of a test's choices.
 func choices(t *testing.T) *rand.Rand {
-	s := *seed
+	s := cmp.Or(*seed, ownSeed)
 	if s == 0 {
 		s = rand.Uint64()
 	}

@@ -6,4 +6,5 @@ package syscalls
 const (
 	sampled    = 0
 	recordings = 6
+	ownSeed    = 0 // a new one
 )

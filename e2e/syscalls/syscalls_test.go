@@ -5,6 +5,7 @@ package syscalls
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -214,11 +215,23 @@ func choose(r *rand.Rand, cases []kase) []kase {
 	if *oneCase != "" {
 		return slices.DeleteFunc(cases, func(c kase) bool { return c.String() != *oneCase })
 	}
+	cases = slices.DeleteFunc(cases, func(c kase) bool { return !ofPart(c.String()) })
 	r.Shuffle(len(cases), func(a, b int) { cases[a], cases[b] = cases[b], cases[a] }) // so that what was run says something when a run is cut short
 	if *most > 0 {
 		cases = cases[:min(*most, len(cases))]
 	}
 	return cases
+}
+
+// ofPart reports whether a case is one of those that this run was asked for.
+func ofPart(name string) bool {
+	var k, n uint32
+	if _, err := fmt.Sscanf(*part, "%d/%d", &k, &n); err != nil || k < 1 || k > n {
+		panic(fmt.Sprintf("-part=%s: it is K/N, from 1/N to N/N", *part))
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return h.Sum32()%n == k-1
 }
 
 func (y *tally) run(ctx context.Context, s *suite, c kase) {
