@@ -193,7 +193,11 @@ func (s *Store) LiftFence(ctx context.Context) error {
 // mustDrop reports whether an invalidation has failed so that everything is to be dropped before anyone reads again.
 func (s *Store) mustDrop() bool {
 	for _, mark := range []string{"drop", "dropping"} {
-		if there, err := s.exists(fault.MarkStat, mark); err != nil || there {
+		there, err := s.exists(fault.MarkStat, mark)
+		if err != nil {
+			s.log.Warn("whether an invalidation has failed can't be known; dropping every page", "err", err)
+		}
+		if err != nil || there {
 			return true
 		}
 	}

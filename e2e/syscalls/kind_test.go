@@ -72,7 +72,7 @@ var quiets = []struct {
 	{"", "", "fchown", "", "SQLite gives its files the owner of the database, if it can"},
 	{"", "", "fcntl lock( shared)?", `.*\.db(-shm)?`, "SQLite takes any error for a lock that somebody else has, and tries again"},
 	{"", "happened", ".* unlock", "", "it is released; what SQLite makes of the error, see cures"},
-	{"fill", "", "openat|newfstatat", "live.*", "what can't be shown to be a hit is none: the page is rendered"},
+	{"fill|recovery", "", "openat|newfstatat", "live.*", "what can't be shown to be a hit is none: the page is rendered"},
 	{"", "", "flock", `.*/\.page\.tmp`, "a claim that can't be locked is another's: it is claimed again"},
 	{"", "", "newfstatat", `cache/gen-N/pages/.*\.stale`, "upkeep's look whether a row may go: it stays until it is known that its page has gone"},
 	{"", "", "unlinkat|newfstatat", `.*/\.page\.tmp`, "a claim that its owner has let go of and left lying is taken away by the next fill, or the sweep"},
@@ -85,9 +85,12 @@ var quiets = []struct {
 	{"upload|recovery", "", "f?stat|newfstatat|openat", `incoming(/RANDOM[.@].*)?`, "a file that can't be shown to be ours, and locked, is left to the sweep, and another one begun"},
 	{"upload", "", "unlinkat", "incoming/RANDOM@.*", "an intent that is left lying is settled within a minute"},
 	{"", "", "unlinkat( folder)?", "cache/trash.*", "it is tried as a file, then as a folder; what is gone is gone, and what is left the next round takes"},
-	{"upload|recovery", "happened", "unlinkat", "(files|incoming|live).*", "os.Remove tries unlink and rmdir: of what is gone by now, the second says so"},
+	{"upload|recovery", "happened", "unlinkat( folder)?", "(files|incoming|live).*", "os.Remove tries unlink and rmdir: of what is gone by now, the second says so"},
+	{"recovery", "EIO", "unlinkat", `files/.*\.metadata`, "there is none, and the second try, as a folder, says so"},
+	{"", "", "fstat", "cache/(boot|format|fenced|clean)|pages-made-by|files", "Go asks how much there is to read, and reads on without knowing"},
+	{"recovery", "", "newfstatat", `\.`, "whether the folder is there is asked once more by making it"},
 	{"upload|recovery", "", "unlinkat", "files(/D)+", "os.Root tries to unlink a folder as if it were a file, and then as a folder"},
-	{"", "", "openat", "/.*", "the runtime's and the C library's own: they do without what they can't have"},
+	{"", "", "open|openat", "/.*", "the runtime's and the C library's own: they do without what they can't have"},
 }
 
 func quiet(c kase) bool {

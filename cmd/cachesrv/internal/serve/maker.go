@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -46,9 +48,13 @@ func (m Maker) dropOthers(ctx context.Context, store *cache.Store, program strin
 		return fmt.Errorf("tell whether the pages are this program's: %w", err)
 	}
 	path := filepath.Join(store.Dir(), madeBy)
-	if before, err := os.ReadFile(path); err == nil && string(before) == now {
+	before, err := os.ReadFile(path)
+	if err == nil && string(before) == now {
 		return nil
-	} // else, for whatever reason, nobody knows
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("what made the pages can't be read; dropping them all", "err", err)
+	}
 	// The file comes last. If it is not written, or lost in a power cut, the next start drops once more.
 	dropped, err := store.Invalidate(ctx, cache.Selection{All: true, Cause: "another program or other settings"})
 	if err != nil {
