@@ -88,7 +88,8 @@ var quiets = []struct {
 	{"upload|recovery", "happened", "unlinkat( folder)?", "(files|incoming|live).*", "os.Remove tries unlink and rmdir: of what is gone by now, the second says so"},
 	{"recovery", "EIO", "unlinkat", `files/.*\.metadata`, "there is none, and the second try, as a folder, says so"},
 	{"", "", "fstat", "cache/(boot|format|fenced|clean)|pages-made-by|files", "Go asks how much there is to read, and reads on without knowing"},
-	{"recovery", "", "newfstatat", `\.`, "whether the folder is there is asked once more by making it"},
+	{"recovery", "", "newfstatat", `\.|cache`, "whether the folder is there is asked once more by making it"},
+	{"recovery", "", "unlinkat( folder)?", `live\.probe\.N`, "what is left of a probe has a name that nobody follows"},
 	{"upload|recovery", "", "unlinkat", "files(/D)+", "os.Root tries to unlink a folder as if it were a file, and then as a folder"},
 	{"", "", "open|openat", "/.*", "the runtime's and the C library's own: they do without what they can't have"},
 }
