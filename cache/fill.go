@@ -242,6 +242,9 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 // check validates what the handler declared, and returns the headers as they are stored.
 func (f *Fill) check(m Meta) (header string, err error) {
 	o := f.s.o
+	if !sendable(m.Status) {
+		return "", fmt.Errorf("%w: no page has the status %d", key.ErrInvalid, m.Status)
+	}
 	if len(m.Tags) > o.MaxTags {
 		return "", fmt.Errorf("%w: it has %d tags, at most %d are allowed: declare a tag that covers several", ErrTooLarge, len(m.Tags), o.MaxTags)
 	}
@@ -278,6 +281,9 @@ func CheckTag(tag string) error {
 	}
 	return nil
 }
+
+// sendable reports whether a status is one of a final answer (RFC 9110, 15).
+func sendable(status int) bool { return status >= 200 && status <= 599 }
 
 // needsPrivacy reports whether only we can serve a page: another server can't reproduce it exactly, or mustn't.
 func needsPrivacy(m Meta) bool {

@@ -169,6 +169,9 @@ func (s *Store) loadFrom(view *liveView, k Key, file, suffix string) (*Page, *os
 		return nil, nil, err
 	}
 	body, err := verify(fault.HitRead, f, &row, s.o.MemoryPageMax)
+	if err == nil && !sendable(row.Status) {
+		err = fmt.Errorf("its row has the status %d", row.Status)
+	}
 	if err != nil {
 		s.damaged(g, file+suffix, &row, err)
 		return nil, nil, err

@@ -13,7 +13,7 @@ type Key = key.Key
 
 // Meta is what a fill knows of its page when the render has ended.
 type Meta struct {
-	Status int         // HTTP status; zero means 200
+	Status int         // HTTP status, 200 to 599; zero means 200
 	Header http.Header // response headers to replay with every hit; without hop-by-hop ones, ETag, Content-Length
 	Tags   []string    // what the page depends on; at most Options.MaxTags
 	// Expires ends the page's life; zero: it lives until invalidated.
