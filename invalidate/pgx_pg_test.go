@@ -377,7 +377,7 @@ func TestPgxIncarnation(t *testing.T) {
 	var pid int
 	must(t, d.own.QueryRow(ctx, "select pg_backend_pid()").Scan(&pid))
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
-	resyncs("crash of one session")
+	resyncs("crash-of-one-session")
 
 	// A dump of another cluster, restored: rows of transactions that have not begun here.
 	d.exec(t, "", "insert into cachesrv.invalidation (xid, tags) values ('99999999', '{foreign}'); update cachesrv.state set incarnation = 'another'; delete from cachesrv.life")
