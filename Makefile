@@ -42,7 +42,7 @@ proof: ## The short forms of model, fault and fuzz, 4 minutes in all; installs w
 	e2e/install.sh
 	$(MAKE) --no-print-directory model MODEL=--short
 	$(MAKE) --no-print-directory fault
-	$(MAKE) --no-print-directory fuzz FUZZTIME=1s FUZZ_IN='cache/key render/index/dist'
+	$(MAKE) --no-print-directory fuzz FUZZTIME=2000x FUZZ_IN='cache/key render/index/dist'
 
 soak: ## The full counts: hours; see docs/RELIABILITY.md
 	e2e/install.sh
@@ -68,7 +68,7 @@ torture: ## Readers and committers that race, on a PostgreSQL of its own (TORTUR
 race: ## Ten rounds of the concurrent packages under the race detector, on 1, 2 and 4 threads
 	$(GO) test -race -count=10 -cpu 1,2,4 -timeout 60m ./cache/... ./render/... ./middleware/... ./static/... ./invalidate/...
 
-fuzz: ## Every fuzz test, FUZZTIME (60s) each, below the folders FUZZ_IN
+fuzz: ## Every fuzz test, FUZZTIME (60s, or so many inputs: 2000x) each, below the folders FUZZ_IN
 	@grep -rlE --include='*_test.go' '^func Fuzz' $(FUZZ_IN) | xargs -r -n1 dirname | sort -u | while read -r dir; do \
 		dir=./$${dir#./}; \
 		$(GO) test -tags cachesrv_fault -list '^Fuzz' "$$dir" | { grep '^Fuzz' || true; } | while read -r name; do \
