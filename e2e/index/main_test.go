@@ -3,7 +3,6 @@
 package index
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -53,10 +52,7 @@ var (
 )
 
 func build(name string, flags ...string) (string, error) {
-	path := filepath.Join(workshop(), name)
-	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "github.com/cachesrv/cachesrv/cmd/cachesrv")...)
-	c.Stderr = os.Stderr
-	return path, c.Run()
+	return indextest.Build(workshop(), name, flags...)
 }
 
 // python is a virtual environment with pip. It sees Debian's packages, so that sdists can be built without an index
@@ -108,7 +104,7 @@ type index struct {
 	t   *testing.T
 	dir string
 	db  string
-	log *logged
+	log *indextest.Log
 }
 
 // host is the site's name: with one that no port is part of, pages outlive a restart.
@@ -136,7 +132,7 @@ func prepare(t *testing.T, program func() (string, error), db string, args ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	ix := &index{t: t, dir: t.TempDir(), db: db, log: &logged{}}
+	ix := &index{t: t, dir: t.TempDir(), db: db, log: &indextest.Log{Bytes: loggedBytes}}
 	args = append(args, "--host", host, "--live", filepath.Join(ix.dir, "live"))
 	ix.Application = torture.NewIndex(path, filepath.Join(ix.dir, "data"), db, args...)
 	ix.Log = ix.log
@@ -154,29 +150,8 @@ func prepare(t *testing.T, program func() (string, error), db string, args ...st
 	return ix
 }
 
-// logged is what an index logs.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// loggedBytes bounds what is kept.
+// loggedBytes bounds what is kept of an index's log.
 const loggedBytes = 1 << 20
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.b.Len() < loggedBytes {
-		l.b.Write(p)
-	}
-	return len(p), nil
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // --- what the tests do with it ------------------------------------------------------------------------------------
 

@@ -147,7 +147,7 @@ func TestJudge(t *testing.T) {
 			if err := w.keep(ctx, w.project, keptWithin); err != nil {
 				t.Fatal(err)
 			}
-			mark := w.log.len()
+			mark := w.log.Len()
 			j := w.judge(ctx, k, c.harm(t, w), mark)
 			if !strings.Contains(strings.Join(j.wrong, "\n"), c.finds) {
 				t.Errorf("not found: %q is not in %q", c.finds, j.wrong)

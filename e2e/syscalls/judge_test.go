@@ -65,7 +65,7 @@ func (w *world) judge(ctx context.Context, c kase, o outcome, mark int) (j judge
 		j.result = past
 	}
 	if w.down() {
-		if log := w.log.since(mark); j.result == gaveUp && strings.TrimSpace(log) == "" && o.cut == nil {
+		if log := w.log.Since(mark); j.result == gaveUp && strings.TrimSpace(log) == "" && o.cut == nil {
 			j.add("it ended and said nothing")
 		}
 		if err := w.start(ctx, nil); err != nil {
@@ -73,7 +73,7 @@ func (w *world) judge(ctx context.Context, c kase, o outcome, mark int) (j judge
 			return j
 		}
 	}
-	if fenced.MatchString(w.log.since(mark)) {
+	if fenced.MatchString(w.log.Since(mark)) {
 		if _, err := w.cli.Command(ctx, "fence", "off"); err != nil {
 			j.add("the fence can't be lifted, as the log says to: %v", err)
 		}
@@ -105,7 +105,7 @@ func (w *world) judge(ctx context.Context, c kase, o outcome, mark int) (j judge
 		}
 	}
 	w.files(ctx, &j)
-	if log := w.log.since(mark); j.result == "" && trouble.MatchString(log) {
+	if log := w.log.Since(mark); j.result == "" && trouble.MatchString(log) {
 		j.result = loggedIt
 	} else if j.result == "" {
 		if j.result = unharmed; !quiet(c) {

@@ -7,10 +7,10 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/cachesrv/cachesrv/e2e/indextest"
 )
 
 var (
@@ -47,10 +47,7 @@ var (
 )
 
 func build(name string, flags ...string) (string, error) {
-	path := filepath.Join(workshop(), name)
-	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "github.com/cachesrv/cachesrv/cmd/cachesrv")...)
-	c.Stderr = os.Stderr
-	return path, c.Run()
+	return indextest.Build(workshop(), name, flags...)
 }
 
 // choices returns the source of a test's choices.

@@ -74,7 +74,7 @@ func (s *suite) record(ctx context.Context, op operation) (seen map[call]int) {
 		var r recorder
 		o, err := op.run(ctx, w, r.on(w))
 		if err != nil || !o.ok() {
-			s.t.Fatalf("%s, with nothing wrong: %v, %v\n%s", op.name, o, err, w.log.since(0))
+			s.t.Fatalf("%s, with nothing wrong: %v, %v\n%s", op.name, o, err, w.log.Since(0))
 		}
 		for nr := range r.strange {
 			s.t.Errorf("%s makes the call %d, which this test does not know: does it concern a file? (call_test.go)", op.name, nr)
@@ -107,13 +107,13 @@ func (s *suite) try(ctx context.Context, c kase) (j judgement, met bool, log str
 	for range attempts {
 		w := s.world(ctx)
 		w.cases++
-		mark := w.log.len()
+		mark := w.log.Len()
 		if err := c.op.prepare(ctx, w); err != nil {
-			s.t.Errorf("%v: before it: %v\n%s", c, err, w.log.since(mark))
+			s.t.Errorf("%v: before it: %v\n%s", c, err, w.log.Since(mark))
 			s.leave()
 			continue
 		}
-		mark = w.log.len()
+		mark = w.log.Len()
 		i := &injector{target: c.call, change: c.kind.change}
 		o, err := c.op.run(ctx, w, i.on(w))
 		if err != nil {
@@ -121,13 +121,13 @@ func (s *suite) try(ctx context.Context, c kase) (j judgement, met bool, log str
 		}
 		if !i.met {
 			if !o.ok() {
-				s.t.Errorf("%v: the call was not made, and the operation failed: %v\n%s", c, o, w.log.since(mark))
+				s.t.Errorf("%v: the call was not made, and the operation failed: %v\n%s", c, o, w.log.Since(mark))
 				s.leave()
 			}
 			continue
 		}
 		j = w.judge(ctx, c, o, mark)
-		log = w.log.since(mark)
+		log = w.log.Since(mark)
 		if len(j.wrong) > 0 {
 			s.leave()
 		}

@@ -4,7 +4,6 @@ package syscalls
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +27,7 @@ type world struct {
 	app     *torture.Application
 	cli     *torture.Application // for the program's other commands
 	client  *indextest.Client
-	log     *logged
+	log     *indextest.Log
 	pid     int
 	pids    *os.File // FIFO from which we learn the program's process id before it begins
 	pidLine *bufio.Reader
@@ -52,7 +50,7 @@ func newWorld(ctx context.Context, program string, env ...string) (*world, error
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, log: &logged{}, project: "sys-p0"}
+	w := &world{dir: dir, log: &indextest.Log{Bytes: loggedBytes}, project: "sys-p0"}
 	for _, fifo := range []struct {
 		name string
 		file **os.File
@@ -197,32 +195,5 @@ func (w *world) yank(ctx context.Context) (reason string, a indextest.Answer, er
 	return reason, a, err
 }
 
-// logged is what an index logs.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// loggedBytes bounds what is kept of a world's.
+// loggedBytes bounds what is kept of a world's log.
 const loggedBytes = 4 << 20
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.b.Len() < loggedBytes {
-		l.b.Write(p)
-	}
-	return len(p), nil
-}
-
-func (l *logged) len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Len()
-}
-
-func (l *logged) since(n int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return string(l.b.Bytes()[n:])
-}
