@@ -15,6 +15,8 @@ var (
 	ErrInvalidated = errors.New("invalidated since the claim")
 	// ErrTooLarge: the page is over Options.PageMax, has too many tags or too large headers; it is not stored.
 	ErrTooLarge = errors.New("too large to store")
+	// ErrFull: pages come faster than others can be evicted for them; this one is not stored.
+	ErrFull = errors.New("the cache is full, and eviction is behind")
 	// ErrNotPlain: the page has a status, a header or an expiry that a plain folder can't hold, or is not for everybody;
 	// it is not stored.
 	ErrNotPlain = errors.New("a plain folder holds only pages of status 200, of type " + PlainContentType + ", without other headers and expiry, that everybody may have")

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/cachesrv/cachesrv/cache/fault"
@@ -84,7 +85,20 @@ func (f *Fill) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Content returns what was written so far, published or not. It is valid until Close.
+// Written returns how much was written so far; and that, as long as it is small.
+func (f *Fill) Written() (size int64, small []byte) { return f.size, f.body }
+
+// Open returns a descriptor of a body that is not small any more, for ReadAt alone: its offset is that of the writes. It
+// outlives the fill; close it.
+func (f *Fill) Open() (*os.File, error) {
+	fd, err := sys.Dup(fault.ClaimDup, f.claim.fd)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.claim.file.Claim()), nil
+}
+
+// Content returns what was written, published or not, when no more will be. It is valid until Close.
 func (f *Fill) Content() Body {
 	b := Body{Size: f.size, Bytes: f.body}
 	if f.large {
@@ -149,9 +163,8 @@ func (f *Fill) Publish(ctx context.Context, m Meta) (Hit, error) {
 		}
 		return Hit{}, fmt.Errorf("publish %s: %w", f.key, err)
 	}
-	if f.s.stats.published.Add(1)%hurryAfter == 0 {
-		f.s.keep.hurry() // bounds hold soon, however fast pages come
-	}
+	f.s.stats.published.Add(1)
+	f.s.keep.published(page.Size)
 	f.s.memory.put(page)
 	hit := Hit{Page: page, hitState: hitState{s: f.s, view: f.s.live.view.Load()}}
 	if f.large {
@@ -170,6 +183,10 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	}
 	if age := time.Since(c.taken); age > s.o.ClaimTimeout {
 		return nil, fmt.Errorf("%w: the render took %s, claims live %s", ErrInvalidated, age.Round(time.Millisecond), s.o.ClaimTimeout)
+	}
+	if s.keep.full() {
+		s.keep.hurry()
+		return nil, ErrFull
 	}
 	if m.Status == 0 {
 		m.Status = http.StatusOK
@@ -232,7 +249,7 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 		return nil, err
 	}
 	page := newPage(f.key, row, m.Header.Clone(), s.live.prefix())
-	page.gen = c.gen.name
+	page.Meta.Note, page.gen = m.Note, c.gen.name
 	if !f.large {
 		page.resident(f.body)
 	}
@@ -253,9 +270,15 @@ func (f *Fill) check(m Meta) (header string, err error) {
 			return "", err
 		}
 	}
+	if len(m.Header[noteHeader]) > 0 || strings.ContainsFunc(m.Note, unicode.IsControl) {
+		return "", fmt.Errorf("%w: the header %s is ours, and a note has one line", key.ErrInvalid, noteHeader)
+	}
 	var b strings.Builder
 	if err := m.Header.Write(&b); err != nil {
 		return "", err
+	}
+	if m.Note != "" {
+		b.WriteString(noteHeader + ": " + m.Note + "\r\n")
 	}
 	if b.Len() > o.MaxHeader {
 		return "", fmt.Errorf("%w: its headers have %d bytes, at most %d are allowed", ErrTooLarge, b.Len(), o.MaxHeader)
@@ -287,7 +310,7 @@ func sendable(status int) bool { return status >= 200 && status <= 599 }
 
 // needsPrivacy reports whether only we can serve a page: another server can't reproduce it exactly, or mustn't.
 func needsPrivacy(m Meta) bool {
-	return m.Private || m.Status != http.StatusOK || !m.Expires.IsZero() || len(m.Header) != 1 ||
+	return m.Private || m.Note != "" || m.Status != http.StatusOK || !m.Expires.IsZero() || len(m.Header) != 1 ||
 		!slices.Equal(m.Header["Content-Type"], []string{PlainContentType})
 }
 

@@ -26,6 +26,7 @@ func (s *Store) Invalidate(ctx context.Context, sel Selection) (Dropped, error) 
 	if err := sel.check(); err != nil {
 		return Dropped{}, fmt.Errorf("invalidate: %w", err)
 	}
+	sel = sel.spelled()
 	ctx = context.WithoutCancel(ctx)
 	s.stats.invalidations.Add(1)
 	g, err := s.current(ctx)

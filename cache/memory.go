@@ -58,6 +58,7 @@ type pageState struct {
 	asked    [len(encodings)]atomic.Uint32 // hits that would have liked a twin
 	hits     atomic.Int64                  // since they were last written to the inventory
 	noted    atomic.Bool                   // in the list of pages with such hits
+	parsed   atomic.Pointer[any]           // what Noted has returned
 }
 
 func newPage(k Key, row *inventory.Row, header http.Header, live string) *Page {
@@ -68,6 +69,10 @@ func newPage(k Key, row *inventory.Row, header http.Header, live string) *Page {
 		},
 		Published: time.Unix(0, row.Created),
 		Size:      row.Size,
+	}
+	if note := header[noteHeader]; len(note) > 0 {
+		p.Meta.Note = note[0]
+		delete(header, noteHeader)
 	}
 	if row.Expires != 0 {
 		p.Meta.Expires = time.Unix(0, row.Expires)

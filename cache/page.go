@@ -21,10 +21,16 @@ type Meta struct {
 	// Grace is how long after its soft purge or expiry the page may still be served; zero: not at all.
 	Grace    time.Duration
 	Position Position // what the source contained
+	// Note is kept with the page for whoever published it: one line, without control characters. It is never sent, and
+	// counts with the headers. A page with a note is of the private form: another server would not know it. See Page.Noted.
+	Note string
 	// Private keeps the page in its private form, which other servers don't read, though they could send it: not
 	// everybody may have it. Hits don't tell.
 	Private bool
 }
+
+// noteHeader is the name under which the inventory keeps a note, behind a page's headers. No page may have it as its own.
+const noteHeader = "Cachesrv-Note"
 
 // A Page is one publication: what was stored for a key. It is immutable and may be shared.
 type Page struct {
@@ -34,6 +40,17 @@ type Page struct {
 	Size      int64 // of the body, in bytes
 
 	pageState
+}
+
+// Noted returns what parse makes of the page's note. It is called once in a page's life in memory, mostly: what it returns
+// is shared by all hits, and must not be modified. One page has one parse.
+func (p *Page) Noted(parse func(note string) any) any {
+	if n := p.parsed.Load(); n != nil {
+		return *n
+	}
+	n := parse(p.Meta.Note)
+	p.parsed.Store(&n)
+	return n
 }
 
 // A Body is one encoded form of a page.

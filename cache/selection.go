@@ -1,6 +1,10 @@
 package cache
 
-import "github.com/cachesrv/cachesrv/cache/key"
+import (
+	"slices"
+
+	"github.com/cachesrv/cachesrv/cache/key"
+)
 
 // A Selection names what an invalidation drops: the union of its fields.
 type Selection struct {
@@ -20,6 +24,17 @@ type Selection struct {
 // Empty reports whether the selection names nothing.
 func (s Selection) Empty() bool {
 	return len(s.Keys) == 0 && len(s.Tags) == 0 && len(s.Prefixes) == 0 && !s.All
+}
+
+// spelled adds the other spelling that a key may have: whoever invalidates need not know in which order the site's pages
+// have their parameters.
+func (s Selection) spelled() Selection {
+	for _, k := range slices.Clip(s.Keys) {
+		if sorted := k.Sorted(); sorted != k {
+			s.Keys = append(slices.Clip(s.Keys), sorted)
+		}
+	}
+	return s
 }
 
 // Dropped counts what an invalidation dropped.

@@ -86,6 +86,9 @@ func (s *Store) path(name string) string { return filepath.Join(s.dir, "cache", 
 // Dir returns the absolute path of the folder that holds cache/.
 func (s *Store) Dir() string { return s.dir }
 
+// PageMax returns the largest body that is stored, in bytes.
+func (s *Store) PageMax() int64 { return s.o.PageMax }
+
 // Plain reports whether the folder was created with Options.Plain.
 func (s *Store) Plain() bool { return s.o.Plain }
 

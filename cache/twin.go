@@ -76,7 +76,7 @@ func (h *Hit) Encoded(encoding string) (Body, bool) {
 }
 
 func (h *Hit) wish(i int) {
-	if h.Graced || h.s == nil || h.Size < twinMinSize || !compressible(h.Meta.Header.Get("Content-Type")) {
+	if h.Graced || h.s == nil || h.Size < twinMinSize || len(h.Meta.Header["Content-Encoding"]) > 0 || !compressible(h.Meta.Header.Get("Content-Type")) {
 		return
 	}
 	if n := h.asked[i].Add(1); n == twinAfter {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,10 +27,47 @@ type upkeep struct {
 	wake  chan struct{}
 	swept time.Time
 
+	// What the folder held when eviction last looked, and what this process has published since.
+	held, since room
+
 	mu       sync.Mutex
 	pages    []*Page // with hits not yet written
 	below    map[*generation][]rowsBelow
 	suspects map[*generation]map[string]struct{} // files with rows that may be left over
+}
+
+// room is what pages take.
+type room struct{ pages, bytes atomic.Int64 }
+
+// Publishers may be ahead of eviction by so many pages, or a part of the bound if that is more; likewise in bytes.
+const (
+	pagesAhead = 1024
+	bytesAhead = 64 << 20
+	partAhead  = 16
+)
+
+// full reports whether pages have come so much faster than others could be evicted that the folder's bounds would mean
+// nothing if there came more.
+func (u *upkeep) full() bool {
+	o := u.s.o
+	return u.held.pages.Load()+u.since.pages.Load() > o.MaxPages+max(pagesAhead, o.MaxPages/partAhead) ||
+		u.held.bytes.Load()+u.since.bytes.Load() > o.MaxBytes+max(bytesAhead, o.MaxBytes/partAhead)
+}
+
+// published counts a page.
+func (u *upkeep) published(size int64) {
+	u.since.bytes.Add(size)
+	if n := u.since.pages.Add(1); n%hurryAfter == 0 {
+		u.hurry() // bounds hold soon, however fast pages come
+	}
+}
+
+// looked notes what the folder holds.
+func (u *upkeep) looked(pages, bytes int64) {
+	u.since.pages.Store(0)
+	u.since.bytes.Store(0)
+	u.held.pages.Store(pages)
+	u.held.bytes.Store(bytes)
 }
 
 type rowsBelow struct {
@@ -343,6 +381,7 @@ func (s *Store) evict(ctx context.Context, g *generation) error {
 		if err != nil {
 			return err
 		}
+		s.keep.looked(pages, size)
 		free, inodes, err := sys.Free(fault.SpaceRead, s.at)
 		if err != nil {
 			return err

@@ -47,6 +47,7 @@ func isWithheldName(name string) bool {
 // Withhold keeps everything a selection names from being published until Release(id). It drops nothing that is
 // already published: call Invalidate next.
 func (s *Store) Withhold(ctx context.Context, id string, sel Selection) error {
+	sel = sel.spelled()
 	w := withheldFile{ID: id, Tags: sel.Tags, All: sel.All}
 	for _, k := range sel.Keys {
 		w.Keys = append(w.Keys, k.String())

@@ -37,7 +37,8 @@ type Key struct {
 	// Path starts with "/" and is percent-encoded in the one canonical way, so that two spellings a handler
 	// can't tell apart ("/%61" and "/a") are one key.
 	Path string
-	// Query holds the parameters the operator listed, sorted by name and encoded in one way; no "?".
+	// Query holds the parameters the operator listed, sorted by name; or all of them, in the order they were sent
+	// (AllQueries). They are encoded in one way; no "?".
 	Query string
 	// Variant names a negotiated form ("json", "de"); empty for the default. Content encodings aren't variants.
 	Variant string
@@ -61,8 +62,16 @@ func (k Key) Default() Key {
 	return k
 }
 
+// Sorted returns the key of the same page where the operator lists parameters: those of the query are sorted by name.
+func (k Key) Sorted() Key {
+	if sorted, err := canonicalQuery(k.Query, true, nil); err == nil {
+		k.Query = sorted
+	}
+	return k
+}
+
 // Parse reads a key as people write it: host/path?query#variant, a URL, or /path for that path on every host.
-// All of the query belongs to the key; it is put in canonical order.
+// All of the query belongs to the key, in the order given; see Sorted.
 func Parse(s string) (Key, error) {
 	fail := func(err error) (Key, error) { return Key{}, fmt.Errorf("key %q: %w", s, err) }
 	rest, variant, _ := strings.Cut(s, "#")
@@ -90,7 +99,7 @@ func Parse(s string) (Key, error) {
 	if k.Path, err = Path("/" + path); err != nil {
 		return fail(err)
 	}
-	if k.Query, err = canonicalQuery(rawQuery, nil); err != nil {
+	if k.Query, err = canonicalQuery(rawQuery, false, nil); err != nil {
 		return fail(err)
 	}
 	return k, nil
@@ -229,29 +238,34 @@ func checkPathBounds(path string) error {
 	return nil
 }
 
-// Query returns the canonical form of a raw query: the parameters in listed, sorted by name (the order of one
-// name's values is kept), encoded in one way. Parameters that match a pattern of ignored (a name, or a prefix
-// that ends in "*") are left out. Any other parameter, and any query that servers read in different ways (";",
-// a bad escape), is ErrUncacheable.
+// Query returns the canonical form of a raw query: the parameters in listed, sorted by name (the order of one name's
+// values is kept), encoded in one way. With AllQueries in listed, these are all parameters, in the order they have.
+// Parameters that match a pattern of ignored (a name, or a prefix that ends in "*") are left out. Any other parameter,
+// and any query that servers read in different ways (";", a bad escape), is ErrUncacheable.
 func Query(raw string, listed, ignored []string) (string, error) {
 	if raw == "" {
 		return "", nil
 	}
-	return canonicalQuery(raw, func(name string) (bool, error) {
+	all := slices.Contains(listed, AllQueries)
+	return canonicalQuery(raw, !all, func(name string) (bool, error) {
 		for _, pattern := range ignored {
 			if prefix, ok := strings.CutSuffix(pattern, "*"); pattern == name || ok && strings.HasPrefix(name, prefix) {
 				return false, nil
 			}
 		}
-		if slices.Contains(listed, name) {
+		if all || slices.Contains(listed, name) {
 			return true, nil
 		}
 		return false, fmt.Errorf("%w: parameter %.40q is not listed", ErrUncacheable, name)
 	})
 }
 
-// canonicalQuery sorts and re-encodes a raw query, keeping the parameters keep admits (nil: all).
-func canonicalQuery(raw string, keep func(name string) (bool, error)) (string, error) {
+// AllQueries, listed, makes every query a page of its own. The order of the parameters stays as it is sent: what a server
+// makes of it nobody knows.
+const AllQueries = "*"
+
+// canonicalQuery re-encodes a raw query, and sorts it if asked to, keeping the parameters keep admits (nil: all).
+func canonicalQuery(raw string, sorted bool, keep func(name string) (bool, error)) (string, error) {
 	type param struct{ name, text string }
 	var params []param
 	for part := range strings.SplitSeq(raw, "&") {
@@ -281,7 +295,9 @@ func canonicalQuery(raw string, keep func(name string) (bool, error)) (string, e
 		}
 		params = append(params, param{n, text})
 	}
-	slices.SortStableFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	if sorted {
+		slices.SortStableFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	}
 	texts := make([]string, len(params))
 	for i, p := range params {
 		texts[i] = p.text

@@ -114,9 +114,32 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// TestEveryQuery: with AllQueries the order stays, ignored parameters go, and what servers read in different ways has no page.
+func TestEveryQuery(t *testing.T) {
+	for in, want := range map[string]string{
+		"b=2&a=1&a=0": "b=2&a=1&a=0", "b=x+y&utm_source=z&%61": "b=x%20y&a", "": "", "utm_x": "",
+	} {
+		got, err := key.Query(in, []string{key.AllQueries}, []string{"utm_*"})
+		if got != want || err != nil {
+			t.Errorf("Query(%q) = %q, %v; want %q", in, got, err, want)
+		}
+		k := key.Key{Host: "h", Path: "/", Query: got}
+		if again, err := key.Parse(k.String()); again != k || err != nil {
+			t.Errorf("%s comes back as %s, %v", k, again, err)
+		}
+	}
+	if _, err := key.Query("a;b", []string{key.AllQueries}, nil); !errors.Is(err, key.ErrUncacheable) {
+		t.Errorf("a;b: %v", err)
+	}
+	k := key.Key{Host: "h", Path: "/", Query: "b=2&a=1&a=0"}
+	if got := k.Sorted().Query; got != "a=1&a=0&b=2" {
+		t.Errorf("sorted, it is %q", got)
+	}
+}
+
 func TestParse(t *testing.T) {
 	for in, want := range map[string]key.Key{
-		"example.org/a?b=2&a=1#json":    {Host: "example.org", Path: "/a", Query: "a=1&b=2", Variant: "json"},
+		"example.org/a?b=2&a=1#json":    {Host: "example.org", Path: "/a", Query: "b=2&a=1", Variant: "json"},
 		"http://EXAMPLE.org:80/":        {Host: "example.org", Path: "/"},
 		"https://example.org:443/a%62":  {Host: "example.org", Path: "/ab"},
 		"http://127.0.0.1:8080/notes/1": {Host: "127.0.0.1:8080", Path: "/notes/1"},
