@@ -6,23 +6,38 @@ import (
 	"strings"
 )
 
-// precondition evaluates If-Match and If-None-Match (RFC 9110, 13.2.2) against a strong entity tag: 412, 304, or 0
-// to go on. A malformed header matches nothing.
-func precondition(h http.Header, etag string) int {
-	if match := h["If-Match"]; len(match) > 0 && !matches(match, etag, false) {
-		return http.StatusPreconditionFailed
+// precondition evaluates the conditions of a GET or HEAD in the order of RFC 9110, 13.2.2: 412, 304, or 0 to go on. An
+// entity tag goes before a date, whether it matches or not. A malformed list of tags matches nothing, a malformed date
+// is left out.
+func precondition(h http.Header, v *validators) int {
+	if match := h["If-Match"]; len(match) > 0 {
+		if !matches(match, v.etag, false) {
+			return http.StatusPreconditionFailed
+		}
+	} else if len(v.modified) > 0 {
+		if changed, known := v.changedSince(h["If-Unmodified-Since"]); changed && known {
+			return http.StatusPreconditionFailed
+		}
 	}
-	if match := h["If-None-Match"]; len(match) > 0 && matches(match, etag, true) {
-		return http.StatusNotModified
+	if match := h["If-None-Match"]; len(match) > 0 {
+		if matches(match, v.etag, true) {
+			return http.StatusNotModified
+		}
+	} else if len(v.modified) > 0 {
+		if changed, known := v.changedSince(h["If-Modified-Since"]); !changed && known {
+			return http.StatusNotModified
+		}
 	}
 	return 0
 }
 
 // matches reports whether a list of entity tags has the given one, or is "*". The weak comparison ignores W/; the
-// strong one is never true for a weak tag.
+// strong one is never true for a weak tag, nor for one that is malformed. The weak one is, where a client gives a
+// malformed tag back just as it got it.
 func matches(lines []string, etag string, weak bool) bool {
+	opaque, strong := strings.TrimPrefix(etag, "W/"), isStrong(etag)
 	for _, list := range lines {
-		if strings.TrimSpace(list) == "*" {
+		if list = strings.Trim(list, " \t"); list == "*" || weak && list == etag {
 			return true
 		}
 		for list = strings.TrimLeft(list, " \t,"); list != ""; list = strings.TrimLeft(list, " \t,") {
@@ -35,7 +50,7 @@ func matches(lines []string, etag string, weak bool) bool {
 			if end < 0 {
 				break
 			}
-			if list[:end+2] == etag && (weak || !isWeak) {
+			if list[:end+2] == opaque && (weak || strong && !isWeak) {
 				return true
 			}
 			list = list[end+2:]
@@ -44,9 +59,17 @@ func matches(lines []string, etag string, weak bool) bool {
 	return false
 }
 
-// rangeApplies evaluates If-Range: the range holds for exactly these bytes only. A date never matches.
-func rangeApplies(ifRange []string, etag string) bool {
-	return len(ifRange) == 0 || len(ifRange) == 1 && strings.TrimSpace(ifRange[0]) == etag
+// rangeApplies evaluates If-Range (RFC 9110, 13.1.5): the range holds for exactly these bytes only, so for a strong
+// entity tag, or a date that is as good.
+func rangeApplies(h http.Header, v *validators) bool {
+	switch ifRange := h["If-Range"]; len(ifRange) {
+	case 0:
+		return true
+	case 1:
+		tag := strings.Trim(ifRange[0], " \t")
+		return tag == v.etag && isStrong(tag) || len(v.modified) > 0 && v.isDated(ifRange, h["Accept-Encoding"])
+	}
+	return false
 }
 
 // parseRange returns the part of a body that a Range header asks for: 206, 416 if it lies behind the body's end, or

@@ -1,6 +1,7 @@
 package static
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/cachesrv/cachesrv/cache"
@@ -13,17 +14,19 @@ var codings = [...]string{"br", "zstd", "gzip"}
 const maxAcceptEncoding = 1024
 
 // negotiate returns the representation of a page for a client: of what it accepts the one it likes best, and among
-// equals the smallest; false if it accepts nothing the page has. Without a header, or with a malformed one, that is
-// the page as it is. A coding the page has no twin in yet is asked for all the same: so the store learns of demand.
-func negotiate(hit *cache.Hit, header []string) (cache.Body, bool) {
-	if len(header) == 0 {
+// equals the smallest; false if it accepts nothing the page has. Without Accept-Encoding, or with a malformed one, that
+// is the page as it is; so it is for a page that an origin has encoded already, which its caller has seen to. A coding
+// the page has no twin in yet is asked for all the same: so the store learns of demand.
+func negotiate(hit *cache.Hit, request http.Header) (cache.Body, bool) {
+	header := request["Accept-Encoding"]
+	if len(header) == 0 || len(hit.Meta.Header["Content-Encoding"]) > 0 {
 		return hit.Identity(), true
 	}
 	a, ok := parseAcceptEncoding(header)
 	if !ok {
 		return hit.Identity(), true
 	}
-	if noTransform(hit) {
+	if noTransform(hit) || a.identity > 0 && needsOwnBytes(hit, request) {
 		clear(a.codings[:])
 	}
 	for i := a.best(); i >= 0; i = a.best() {
@@ -33,6 +36,12 @@ func negotiate(hit *cache.Hit, header []string) (cache.Body, bool) {
 		a.codings[i] = 0
 	}
 	return hit.Identity(), a.identity > 0
+}
+
+// needsOwnBytes reports whether a request has a condition that only a strong entity tag can meet, and the page's own tag
+// is the one there is: its twins have it as a weak one.
+func needsOwnBytes(hit *cache.Hit, request http.Header) bool {
+	return (len(request["If-Range"]) > 0 || len(request["If-Match"]) > 0) && len(hit.Meta.Header["Etag"]) == 1
 }
 
 // noTransform reports whether the page's own Cache-Control forbids us to encode it.
@@ -97,7 +106,7 @@ func parseAcceptEncoding(lines []string) (accepted, bool) {
 				a.identity = restrict(a.identity, q)
 			default:
 				for i, coding := range codings {
-					if strings.EqualFold(name, coding) {
+					if sameCoding(name, coding) {
 						a.codings[i] = restrict(a.codings[i], q)
 					}
 				}

@@ -341,7 +341,7 @@ func TestEncodings(t *testing.T) {
 		{"gzip, deflate, br, zstd", "br", "gzip"},
 		{"gzip, zstd", "zstd", "gzip"},
 		{"br;q=0.5, gzip;q=0.8, zstd;q=0.1", "gzip", "gzip"},
-		{"GZIP", "gzip", "gzip"},
+		{"GZIP", "gzip", "gzip"}, {"x-gzip", "gzip", "gzip"}, {"x-gzip;q=0, gzip", none, none},
 		{"br", "br", none},
 		{"br;q=0, gzip", "gzip", "gzip"},
 		{"br;q=0.000, gzip;q=0.001", "gzip", "gzip"},
