@@ -16,28 +16,37 @@ import (
 // the flight. Nothing is handed over then: a waiter looks the page up itself, and so never gets one that was
 // invalidated after it came.
 type flights struct {
-	mu   sync.Mutex
-	urls map[cache.Key]chan struct{}
+	mu    sync.Mutex
+	urls  map[cache.Key]*flight
+	ended atomic.Uint64 // flights so far; written under mu
 }
 
-// join begins a flight, to be ended with leave (any number of times); or it returns a channel that is closed when
-// the one under way ends.
-func (f *flights) join(url cache.Key) (leave func(), busy <-chan struct{}) {
+type flight struct {
+	ended chan struct{} // closed at its end
+	late  chan struct{} // holds one element for each waiter that has lost its patience and asks the origin itself
+}
+
+// maxLate bounds those: of thousands that wait for a slow origin, all would lose their patience in the same moment.
+const maxLate = 64
+
+// join begins a flight, to be ended with leave (any number of times); or it returns the one under way.
+func (f *flights) join(url cache.Key) (leave func(), busy *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if under, ok := f.urls[url]; ok {
 		return nil, under
 	}
 	if f.urls == nil {
-		f.urls = make(map[cache.Key]chan struct{})
+		f.urls = make(map[cache.Key]*flight)
 	}
-	done := make(chan struct{})
-	f.urls[url] = done
+	begun := &flight{make(chan struct{}), make(chan struct{}, maxLate)}
+	f.urls[url] = begun
 	return sync.OnceFunc(func() {
 		f.mu.Lock()
 		delete(f.urls, url)
+		f.ended.Add(1)
 		f.mu.Unlock()
-		close(done)
+		close(begun.ended)
 	}), nil
 }
 

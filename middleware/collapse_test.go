@@ -179,7 +179,7 @@ func TestWaiterLeavesAtOnceWhenItsClientDoes(t *testing.T) {
 		waiter := s.start(newRequest("GET", page).WithContext(ctx))
 		synctest.Wait()
 		leave()
-		(<-waiter).want(t, 503, "fwd=uri-miss; detail=gone") // while the leader still renders
+		(<-waiter).want(t, 503, "detail=gone") // while the leader still renders
 		b.finish(leader).want(t, 200, "fwd=uri-miss; stored")
 	})
 }

@@ -20,7 +20,8 @@
 // A page is made for everybody, so the handler sees a request without what is one client's: no cookies, no
 // credentials, no Range, conditions or Accept-Encoding, no parameters but the listed ones, and none of the headers by
 // which a client could make a handler answer for another host, scheme, path or method (X-Forwarded-*, Forwarded,
-// X-Original-URL and kin). Its Host is the site's own name. So a page can't depend on the scheme or the client's
+// X-Original-URL and kin), nor Referer: origin.Withheld has the list. A request that names a user, a key or a form in its
+// headers (origin.Apart) is its client's own, and passes. Its Host is the site's own name. So a page can't depend on the scheme or the client's
 // address; where it must, list the header in Options.Vary and fold it into Options.Variant. Accept and
 // Accept-Language stay: a handler that looks at them says so in Vary, and is then not stored unless the key covers
 // them.
@@ -33,6 +34,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cachesrv/cachesrv/cache"
@@ -47,7 +49,7 @@ type Options struct {
 	// Hosts are the site's names. The first one stands in keys, and is the Host that handlers see; the others share
 	// its pages. A request for another host passes the cache by. Default: every valid host is a site of its own.
 	Hosts []string
-	// Query lists the parameters that make pages. Default none.
+	// Query lists the parameters that make pages; key.AllQueries: all of them do. Default none.
 	Query []string
 	// IgnoreQuery lists parameters (names, or prefixes that end in "*", as "utm_*") that make no pages; they are
 	// removed from the request before the render. A request with any other parameter passes the cache by.
@@ -99,8 +101,9 @@ type Cache struct {
 	serving  static.Options
 	hosts    map[string]string // canonical name → the one in keys; nil: any
 	flights  flights
+	waiting  atomic.Int64 // requests that wait for another one's fill
 	notPages *notPages
-	trouble  limited // with the store
+	trouble  limited // with the store, or with Options.Authorize
 	trap     limited // snapshots taken too early
 }
 
@@ -120,8 +123,10 @@ func New(o Options) (*Cache, error) {
 		return fail("a plain folder's pages are for everybody: leave Options.Authorize out, or use another folder")
 	case o.Variant != nil && o.Store.Plain():
 		return fail("a plain folder has one variant per URL: leave Options.Variant out, or use another folder")
-	case slices.ContainsFunc(o.Query, func(name string) bool { return name == "" || strings.Contains(name, "*") }):
-		return fail("Options.Query lists names of parameters, without \"*\": %q", o.Query)
+	case slices.ContainsFunc(o.Query, func(name string) bool {
+		return name == "" || strings.Contains(name, "*") && name != key.AllQueries
+	}):
+		return fail("Options.Query lists names of parameters, without \"*\", or \"*\" alone for all: %q", o.Query)
 	}
 	for _, name := range o.Query {
 		if matchesAny(o.IgnoreQuery, name) {

@@ -31,6 +31,8 @@ func (c *Cache) identify(r *http.Request) (k cache.Key, bypass string, err error
 		return k, "upgrade", nil
 	case overridesMethod(r.Header):
 		return k, "method-override", nil
+	case c.apart(r.Header):
+		return k, "header", nil
 	case c.o.Skipper != nil && c.o.Skipper(r):
 		return k, "skipped", nil
 	}
@@ -143,34 +145,19 @@ func (c *Cache) private(h http.Header) string {
 
 // overridesMethod reports whether a GET asks to be taken for something else.
 func overridesMethod(h http.Header) bool {
-	return len(h["X-Http-Method-Override"]) > 0 || len(h["X-Http-Method"]) > 0 || len(h["X-Method-Override"]) > 0
+	return len(h["X-Http-Method-Override"]) > 0 || len(h["X-Http-Method"]) > 0 || len(h["X-Method-Override"]) > 0 ||
+		len(h["X-Method"]) > 0
 }
 
-// ofOneClient reports whether a header must not reach the render of a shared page: it belongs to one client or one
-// connection, to the answer's form and not to the page, or makes frameworks believe in another host, scheme, path,
-// method or address. (attacks: web cache poisoning through unkeyed headers)
-func ofOneClient(name string) bool {
-	switch name {
-	case "Authorization", "Proxy-Authorization", "Cookie", "Cookie2",
-		"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-		"Accept-Encoding", "Te", "Trailer", "Connection", "Keep-Alive", "Proxy-Connection", "Expect", "Upgrade",
-		"Http2-Settings", "Cache-Control", "Pragma", "Surrogate-Capability",
-		"Forwarded", "X-Host", "X-Http-Host-Override", "X-Rewrite-Url", "X-Scheme", "X-Url-Scheme", "Front-End-Https",
-		"X-Real-Ip", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
-		"X-Script-Name", "X-Proxyuser-Ip":
-		return true
-	}
-	return strings.HasPrefix(name, "X-Forwarded") || strings.HasPrefix(name, "X-Original-") ||
-		strings.HasPrefix(name, "X-Http-Method") || strings.HasPrefix(name, "X-Method")
-}
-
-// forEveryone returns the request that a shared render gets. The caller's request stays as it is.
+// forEveryone returns the request that a shared render gets: without the headers that must not reach it (origin.Withheld), as
+// they belong to one client or one connection, to the answer's form and not to the page, or make frameworks believe in another
+// host, scheme, path, method or address. (attacks: web cache poisoning through unkeyed headers) The caller's request stays as
+// it is.
 func (c *Cache) forEveryone(ctx context.Context, r *http.Request, k cache.Key) *http.Request {
 	shared := r.WithContext(ctx)
 	shared.Header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
-		keyed := slices.ContainsFunc(c.o.Vary, func(v string) bool { return strings.EqualFold(v, name) })
-		if keyed || !ofOneClient(name) {
+		if c.keyed(name) || !withheld(name) {
 			shared.Header[name] = slices.Clip(values)
 		}
 	}

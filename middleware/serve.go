@@ -66,7 +66,7 @@ func (c *Cache) fail(w http.ResponseWriter, err error) {
 	if errors.Is(err, key.ErrInvalid) {
 		status, text = http.StatusBadRequest, "malformed request"
 	} else {
-		c.log.Error("Options.Authorize failed; answered 500", "err", err)
+		c.trouble.log(c.log, slog.LevelError, "Options.Authorize failed; answered 500", "err", err)
 	}
 	setStatus(w, `detail="`+text+`"`)
 	w.Header().Set("Cache-Control", "no-store")
@@ -101,7 +101,7 @@ func (c *Cache) miss(w http.ResponseWriter, r *http.Request, k cache.Key, next r
 			return nil
 		}
 		select {
-		case <-busy:
+		case <-busy.ended:
 		case <-patience.C:
 			c.notPages.remember(k, "slow", notPageLife) // later ones need not be so patient
 			return c.past(w, r, next, "waited too long")
@@ -120,7 +120,7 @@ func (c *Cache) miss(w http.ResponseWriter, r *http.Request, k cache.Key, next r
 // gone ends a request whose context ended while it waited. Mostly nobody reads this; but an empty 200 must not be
 // what remains.
 func (c *Cache) gone(w http.ResponseWriter) {
-	setStatus(w, "fwd=uri-miss; detail=gone")
+	setStatus(w, "detail=gone")
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, "the request ended while it waited for the page", http.StatusServiceUnavailable)
 }
@@ -263,6 +263,9 @@ func (c *Cache) unpublished(k cache.Key, err error) (why string, lasting bool) {
 	switch {
 	case errors.Is(err, cache.ErrInvalidated):
 		return "invalidated", false
+	case errors.Is(err, cache.ErrFull):
+		c.trouble.log(c.log, slog.LevelWarn, "a page is not stored", "key", k, "err", err)
+		return "full", false
 	case errors.Is(err, cache.ErrTooLarge), errors.Is(err, cache.ErrNotPlain), errors.Is(err, key.ErrInvalid):
 		c.trouble.log(c.log, slog.LevelWarn, "a page can't be stored", "key", k, "err", err)
 		return "not storable: " + err.Error(), true

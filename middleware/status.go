@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,12 +16,18 @@ import (
 //	cachesrv; hit; detail=graced                           from a graced page, while another request fills
 //	cachesrv; fwd=uri-miss; stored                         rendered, and a page from now on
 //	cachesrv; fwd=uri-miss; collapsed                      from the page another request rendered meanwhile
+//	cachesrv; fwd=vary-miss; ...                           the same two, of a form that a URL with others lacks
+//	cachesrv; fwd=stale; fwd-status=304; stored            the page was past its freshness, and is fresh again
 //	cachesrv; fwd=uri-miss; detail="..."                   rendered, and no page: why
 //	cachesrv; fwd=stale; fwd-status=503; detail=graced     the render failed; from a graced page
 //	cachesrv; fwd=bypass; detail="..."                     past the cache: why
+//	cachesrv; fwd=request                                  past the cache, as the request's own headers ask for that
 //	cachesrv; fwd=method                                   neither GET nor HEAD
+//	cachesrv; detail="..."                                 not forwarded, and no page: why
 //
-// with "; ttl=N" seconds where a page expires; of a graced one N is negative.
+// with "; ttl=N" seconds where a page expires; N is negative past that. It stands behind what caches nearer to the origin say
+// (2). Of what stands behind fwd, fwd-status is the origin's status where the answer has another one (2.3); it is 502 or 504
+// where the origin has not answered.
 
 // statusHit is that of nearly every answer; never modified.
 var statusHit = []string{"cachesrv; hit"}
@@ -36,10 +43,14 @@ func setPageStatus(w http.ResponseWriter, parameters string, hit *cache.Hit) {
 		return
 	}
 	if !hit.Meta.Expires.IsZero() {
-		ttl := int64(time.Until(hit.Meta.Expires) / time.Second)
-		parameters += "; ttl=" + strconv.FormatInt(ttl, 10)
+		parameters += "; ttl=" + seconds(time.Until(hit.Meta.Expires))
 	}
 	setStatus(w, parameters)
+}
+
+// seconds is the value of ttl (RFC 9211, 2.4): rounded down, so that it is negative as soon as the page has expired.
+func seconds(left time.Duration) string {
+	return strconv.FormatInt(int64(math.Floor(left.Seconds())), 10)
 }
 
 // detail writes a reason as a structured-field token or string (RFC 9651): printable ASCII, at most 200 bytes.
@@ -50,7 +61,7 @@ func detail(why string) string {
 	if len(why) > 200 {
 		why = why[:200]
 	}
-	token := true
+	token := why[0] != '-' // RFC 9651, 3.3.4: it begins with a letter
 	why = strings.Map(func(c rune) rune {
 		if !(c >= 'a' && c <= 'z' || c == '-') {
 			token = false
