@@ -13,9 +13,9 @@ type confCmd struct {
 	Show  confShowCmd  `cmd:"" help:"Show every setting's value and where it comes from."`
 }
 
-type confCheckCmd struct{ indexSettings }
+type confCheckCmd struct{ allSettings }
 
-type confShowCmd struct{ indexSettings }
+type confShowCmd struct{ allSettings }
 
 func (confCheckCmd) Help() string {
 	return `All that is wrong is listed, with file and line where it stands in a file.
@@ -31,7 +31,7 @@ func (confShowCmd) Help() string {
 }
 
 func (c *confCheckCmd) Run(_ context.Context, p *program) error {
-	if _, err := p.effectiveIndex(c.indexSettings); err != nil {
+	if _, err := p.effectiveAll(c.allSettings); err != nil {
 		return err
 	}
 	from := "no configuration file"
@@ -43,7 +43,7 @@ func (c *confCheckCmd) Run(_ context.Context, p *program) error {
 }
 
 func (c *confShowCmd) Run(_ context.Context, p *program) error {
-	cfg, invalid := p.effectiveIndex(c.indexSettings)
+	cfg, invalid := p.effectiveAll(c.allSettings)
 	text, err := conf.Show(cfg, p.origin)
 	if err != nil {
 		return err

@@ -73,19 +73,22 @@ func TestCLIDocumentsEverything(t *testing.T) {
 	}
 }
 
-// TestHelpNamesVariables: each setting's help shows its variable: the index's has all of them.
+// TestHelpNamesVariables: each setting's help shows its variable, at every server that has the setting, and at no other.
 func TestHelpNamesVariables(t *testing.T) {
-	for _, command := range []string{"index", "example"} {
+	database, ofIndex, ofProxy := reflect.TypeFor[conf.Database](), []reflect.Type{reflect.TypeFor[conf.Uploads](), reflect.TypeFor[conf.Index]()}, reflect.TypeFor[conf.Proxy]()
+	for command, others := range map[string][]reflect.Type{
+		"index": {ofProxy}, "example": append(ofIndex, ofProxy), "proxy": append(ofIndex, database), "conf show": nil,
+	} {
 		var out strings.Builder
-		status := run(t.Context(), []string{command, "--help"}, &out, io.Discard, noEnv)
+		status := run(t.Context(), append(strings.Fields(command), "--help"), &out, io.Discard, noEnv)
 		if status != statusOK {
 			t.Fatalf("status %d", status)
 		}
 		text := strings.Join(strings.Fields(out.String()), " ")
-		ofIndex := map[string]bool{}
-		for _, part := range []reflect.Type{reflect.TypeFor[conf.Uploads](), reflect.TypeFor[conf.Index]()} {
+		foreign := map[string]bool{}
+		for _, part := range others {
 			for _, f := range reflect.VisibleFields(part) {
-				ofIndex[f.Tag.Get("yaml")] = true
+				foreign[f.Tag.Get("yaml")] = true
 			}
 		}
 		for _, s := range conf.Settings() {
@@ -93,9 +96,12 @@ func TestHelpNamesVariables(t *testing.T) {
 				continue
 			}
 			shown := strings.Contains(text, " --"+s.Flag) && strings.Contains(text, "$"+s.Env+")")
-			if want := command == "index" || !ofIndex[s.Key]; shown != want {
+			if want := !foreign[s.Key]; shown != want {
 				t.Errorf("%s: --%s and $%s are shown: %v, in:\n%s", command, s.Flag, s.Env, shown, out.String())
 			}
+		}
+		if strings.Contains(command, " ") {
+			continue
 		}
 		if !strings.Contains(text, "cachesrv "+command+" --listen :80") {
 			t.Errorf("no examples in:\n%s", out.String())

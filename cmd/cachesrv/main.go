@@ -1,5 +1,5 @@
-// Command cachesrv serves a package index from the cache, looks after cache folders, and shows what the cache does on a
-// small example site.
+// Command cachesrv puts a cache in front of a site, serves a package index from it, looks after cache folders, and shows
+// what the cache does on a small example site.
 // docs/CLI.md describes every command; `cachesrv COMMAND --help` does so in short.
 package main
 
@@ -39,6 +39,7 @@ type cli struct {
 	Config string   `placeholder:"FILE" help:"Read settings from this YAML file."`
 	conf.Log
 
+	Proxy   proxyCmd   `cmd:"" help:"Put the cache in front of any site."`
 	Index   indexCmd   `cmd:"" help:"Serve a package index that pip and twine use, and look after it."`
 	User    userCmd    `cmd:"" help:"Users of the package index."`
 	Token   tokenCmd   `cmd:"" help:"Their tokens."`

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -39,13 +40,16 @@ func scripts(folder string) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"address": cmdAddress,
-			"await":   cmdAwait,
-			"http":    cmdHTTP,
-			"status":  cmdStatus,
-			"make":    cmdMake,
-			"get":     cmdGet,
-			"upload":  cmdUpload,
+			"address":     cmdAddress,
+			"await":       cmdAwait,
+			"http":        cmdHTTP,
+			"status":      cmdStatus,
+			"make":        cmdMake,
+			"get":         cmdGet,
+			"upload":      cmdUpload,
+			"origin":      cmdOrigin,
+			"certificate": cmdCertificate,
+			"expand":      cmdExpand,
 		},
 	}
 }
@@ -91,12 +95,15 @@ func endpoint(s string) (network, addr string) {
 
 // cmdHTTP asks and prints the answer's status, headers and body:
 //
-//	http [-X METHOD] [-H 'Name: value'] [-u TOKEN] [-d BODY] ADDRESS PATH
+//	http [-X METHOD] [-H 'Name: value'] [-u TOKEN] [-d BODY] [-p PROTOCOL] ADDRESS PATH
 //
-// A body is sent as a form. Negated, the connection must fail.
+// A body is sent as a form. Protocols are h2c, https and h2; else it is HTTP/1.1. Certificates are not checked, but their
+// names printed. Negated, the connection must fail.
 func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	method, header := http.MethodGet, http.Header{}
 	var body io.Reader
+	protocols, scheme := new(http.Protocols), "http"
+	protocols.SetHTTP1(true)
 	for len(args) > 2 {
 		switch args[0] {
 		case "-X":
@@ -112,18 +119,25 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 			if method == http.MethodGet {
 				method = http.MethodPost
 			}
+		case "-p":
+			protocols.SetHTTP1(args[1] == "https")
+			protocols.SetHTTP2(args[1] == "h2")
+			protocols.SetUnencryptedHTTP2(args[1] == "h2c")
+			if args[1] != "h2c" {
+				scheme = "https"
+			}
 		default:
 			ts.Fatalf("http: unknown option %s", args[0])
 		}
 		args = args[2:]
 	}
 	if len(args) != 2 {
-		ts.Fatalf("usage: http [-X METHOD] [-H 'Name: value'] [-u TOKEN] [-d BODY] ADDRESS PATH")
+		ts.Fatalf("usage: http [-X METHOD] [-H 'Name: value'] [-u TOKEN] [-d BODY] [-p PROTOCOL] ADDRESS PATH")
 	}
 	network, addr := endpoint(args[0])
 	url := "http://localhost" + args[1]
 	if network == "tcp" {
-		url = "http://" + addr + args[1]
+		url = scheme + "://" + addr + args[1]
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -135,7 +149,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	client := http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		Transport: &http.Transport{DisableKeepAlives: true, Protocols: protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		}},
 	}
@@ -151,10 +165,23 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	defer res.Body.Close()
 	out := ts.Stdout()
 	fmt.Fprintf(out, "%d\n", res.StatusCode)
+	if res.TLS != nil {
+		fmt.Fprintf(out, "%s, certificate of %s\n", res.Proto, res.TLS.PeerCertificates[0].Subject.CommonName)
+	} else if res.ProtoMajor > 1 {
+		fmt.Fprintln(out, res.Proto)
+	}
 	ts.Check(res.Header.Write(out))
 	fmt.Fprintln(out)
 	_, err = io.Copy(out, res.Body)
 	ts.Check(err)
+}
+
+// cmdExpand puts variables' values in their places in a file: expand FILE.
+func cmdExpand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: expand FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
 }
 
 // cmdStatus runs a command that must end with an exit status: status N PROGRAM [ARGS]. What it printed is there for

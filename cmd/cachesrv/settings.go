@@ -30,6 +30,21 @@ type indexSettings struct {
 	conf.Index
 }
 
+// proxySettings are those of a proxy, which has no database.
+type proxySettings struct {
+	conf.Folder
+	conf.Link
+	conf.Store
+	conf.Serve
+	conf.Proxy
+}
+
+// allSettings are those of every server.
+type allSettings struct {
+	indexSettings
+	conf.Proxy
+}
+
 // effective puts the configuration of a server together and validates it.
 func (p *program) effective(s settings) (conf.Config, error) {
 	c := conf.Config{Folder: s.Folder, Database: s.Database, Link: s.Link, Store: s.Store, Serve: s.Serve, Log: p.cli.Log}
@@ -39,11 +54,18 @@ func (p *program) effective(s settings) (conf.Config, error) {
 	return c, p.check(c.Folder, c.Database, c.Link, c.Store, c.Serve, c.Log, c.Rules)
 }
 
-// effectiveIndex is effective for a package index: all settings.
+// effectiveIndex is effective for a package index.
 func (p *program) effectiveIndex(s indexSettings) (conf.Config, error) {
 	c, err := p.effective(s.settings)
 	c.Uploads, c.Index = s.Uploads, s.Index
 	return c, errors.Join(err, p.check(c.Uploads, c.Index))
+}
+
+// effectiveAll is effective for whatever server there is.
+func (p *program) effectiveAll(s allSettings) (conf.Config, error) {
+	c, err := p.effectiveIndex(s.indexSettings)
+	c.Proxy = s.Proxy
+	return c, errors.Join(err, p.check(c.Proxy))
 }
 
 // check validates some parts of the configuration, and says of each wrong setting where its value comes from.

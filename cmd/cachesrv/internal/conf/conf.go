@@ -32,6 +32,7 @@ type Config struct {
 	Serve    `yaml:",inline"`
 	Uploads  `yaml:",inline"`
 	Index    `yaml:",inline"`
+	Proxy    `yaml:",inline"`
 	Log      `yaml:",inline"`
 
 	// Rules are matched by host and path; the first match wins. They stand in the file only.
@@ -94,7 +95,7 @@ type Rules []rules.Rule
 
 // Validate checks every setting and returns all that is wrong, one error per setting, each naming its key.
 func (c Config) Validate() error {
-	return Check(c.Folder, c.Database, c.Link, c.Store, c.Serve, c.Uploads, c.Index, c.Log, c.Rules)
+	return Check(c.Folder, c.Database, c.Link, c.Store, c.Serve, c.Uploads, c.Index, c.Proxy, c.Log, c.Rules)
 }
 
 // A Part is a group of settings.
@@ -192,6 +193,14 @@ func (l Log) check(bad complaint) {
 func (r Rules) check(bad complaint) {
 	if _, err := rules.Compile(r); err != nil {
 		bad("rules", "%w", err)
+	}
+	for i, rule := range r {
+		if rule.Origin == "" {
+			continue
+		}
+		if err := CheckOrigin(rule.Origin); err != nil {
+			bad("rules", "rule %d: %w", i+1, err)
+		}
 	}
 }
 

@@ -31,9 +31,14 @@ func TestReadEveryKey(t *testing.T) {
 		Serve:    Serve{Listen: ":80", Hosts: []string{"a.example", "b.example"}, Admin: "unix:/run/a"},
 		Uploads:  Uploads{UploadMax: 10 << 20},
 		Index:    Index{Title: "Tea", Private: true, Upstream: "https://pypi.org", SerialHeader: "off"},
-		Log:      Log{LogLevel: "debug", LogFormat: "json"},
+		Proxy: Proxy{Origins: Origins{{"a.example", "http://127.0.0.1:9001"}, {"", "unix:/run/app"}}, TLSCert: "c.pem", TLSKey: "k.pem",
+			OriginTimeout: unit.Duration(time.Minute), Policy: "until-invalidated", MaxAge: unit.Duration(time.Hour),
+			WhileRevalidate: unit.Duration(time.Second), IfError: unit.Duration(2 * time.Second), Grace: unit.Duration(3 * time.Second),
+			Query: []string{"*"}, IgnoreQuery: []string{"utm_*"}, PublicCookies: []string{"_ga*"}, ClientDirectives: "on"},
+		Log: Log{LogLevel: "debug", LogFormat: "json"},
 		Rules: []rules.Rule{{Host: "a.example", Path: "/x", Cache: &no, Query: []string{"page"}, IgnoreQuery: []string{"utm_*"},
-			Grace: &grace, ClientControl: &control}},
+			Grace: &grace, ClientControl: &control, Policy: "explicit", MaxAge: &grace, WhileRevalidate: &grace, IfError: &grace,
+			PublicCookies: []string{"c"}, Origin: "https://b.example"}},
 	}
 	f, err := Read(write(t, `
 dir: /srv/site
@@ -53,6 +58,19 @@ title: Tea
 private: true
 upstream: https://pypi.org
 serial-header: off
+origins: {A.example.: "http://127.0.0.1:9001", "*": "unix:/run/app"}
+tls-cert: c.pem
+tls-key: k.pem
+origin-timeout: 1m
+policy: until-invalidated
+max-age: 1h
+stale-while-revalidate: 1s
+stale-if-error: 2s
+grace: 3s
+query: ["*"]
+ignore-query: [utm_*]
+public-cookies: [_ga*]
+client-directives: on
 log-level: debug
 log-format: json
 rules:
@@ -63,6 +81,12 @@ rules:
     ignore-query: [utm_*]
     grace: 1m30s
     client-control: max-age=60
+    policy: explicit
+    max-age: 90s
+    stale-while-revalidate: 90s
+    stale-if-error: 90s
+    public-cookies: [c]
+    origin: https://b.example
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +150,7 @@ func valid() Config {
 		Serve:    Serve{Listen: "127.0.0.1:0"},
 		Uploads:  Uploads{UploadMax: 1},
 		Index:    Index{Title: "T", SerialHeader: "on"},
+		Proxy:    Proxy{OriginTimeout: 1, Policy: "explicit", ClientDirectives: "off"},
 		Log:      Log{LogLevel: "info", LogFormat: "text"},
 	}
 }
@@ -162,6 +187,22 @@ func TestValidate(t *testing.T) {
 		{"upstream query", func(c *Config) { c.Upstream = "https://h/?" }, "has a query or fragment"},
 		{"upstream fragment", func(c *Config) { c.Upstream = "https://h/#" }, "has a query or fragment"},
 		{"upstream simple", func(c *Config) { c.Upstream = "https://h/simple/" }, "leave the /simple out"},
+		{"origin", func(c *Config) { c.Origins = Origins{{"", "ftp://h"}} }, `origins: origin "ftp://h": write it like`},
+		{"origin host", func(c *Config) { c.Origins = Origins{{"a/b", "http://h"}} }, `origins: host "a/b"`},
+		{"origin twice", func(c *Config) { c.Origins = Origins{{"a", "http://h"}, {"a", "http://i"}} }, "origins: two origins for a: a host has one"},
+		{"origins", func(c *Config) { c.Origins = make(Origins, MaxOrigins+1) }, "at most 100"},
+		{"certificate", func(c *Config) { c.TLSCert = "c.pem" }, "tls-cert: a certificate and its key belong together"},
+		{"key", func(c *Config) { c.TLSKey = "k.pem" }, "tls-cert: a certificate and its key belong together"},
+		{"timeout", func(c *Config) { c.OriginTimeout = 0 }, "origin-timeout: it must be above 0s"},
+		{"policy", func(c *Config) { c.Policy = "" }, `policy: "" is not explicit or until-invalidated`},
+		{"max-age", func(c *Config) { c.MaxAge = -1 }, "max-age: -1ns is negative"},
+		{"swr", func(c *Config) { c.WhileRevalidate = -1 }, "stale-while-revalidate: -1ns is negative"},
+		{"sie", func(c *Config) { c.IfError = -1 }, "stale-if-error: -1ns is negative"},
+		{"grace", func(c *Config) { c.Grace = -1 }, "grace: -1ns is negative"},
+		{"query", func(c *Config) { c.Query = []string{"a*"} }, "query: query lists parameters by their names"},
+		{"cookies", func(c *Config) { c.PublicCookies = []string{""} }, "public-cookies: a cookie's name is empty"},
+		{"directives", func(c *Config) { c.ClientDirectives = "yes" }, `client-directives: "yes" is not on or off`},
+		{"rule's origin", func(c *Config) { c.Rules = []rules.Rule{{Path: "/"}, {Path: "/", Origin: "x"}} }, `rules: rule 2: origin "x"`},
 		{"level", func(c *Config) { c.LogLevel = "loud" }, "log-level"},
 		{"format", func(c *Config) { c.LogFormat = "xml" }, "log-format"},
 		{"rules", func(c *Config) { c.Rules = []rules.Rule{{}} }, "rules: rule 1"},
@@ -194,8 +235,10 @@ func TestValidate(t *testing.T) {
 func TestShowReadsBack(t *testing.T) {
 	c, grace, no := valid(), unit.Duration(time.Minute), false
 	c.Hosts = []string{"a.example", "b.example"}
+	c.Query, c.IgnoreQuery, c.PublicCookies = []string{"q"}, []string{"utm_*", "x"}, []string{"_ga"}
+	c.Origins = Origins{{"b.example:8080", "http://127.0.0.1:1"}, {"", "unix:/run/a: b#c"}, {"a.example", "https://a"}}
 	c.DB = "postgres://user:s3cret@h/d"
-	c.Rules = []rules.Rule{{Path: "/a#b: c", Cache: &no, Grace: &grace}, {Host: "*.x.example"}}
+	c.Rules = []rules.Rule{{Path: "/a#b: c", Cache: &no, Grace: &grace}, {Host: "*.x.example"}, {Path: "/q", Query: []string{}}}
 	text, err := Show(c, func(key string) string { return "from " + key })
 	if err != nil {
 		t.Fatal(err)

@@ -91,23 +91,24 @@ func checkShown(t *testing.T, c Config, read func([]byte) (*File, error)) {
 			t.Fatalf("the password is shown: %s", again.Config.DB)
 		}
 	}
-	if len(c.Hosts) == 0 {
-		c.Hosts, again.Config.Hosts = nil, nil
-	}
-	if len(c.Rules) == 0 {
-		c.Rules, again.Config.Rules = nil, nil
-	}
-	for _, r := range [][]rules.Rule{c.Rules, again.Config.Rules} {
-		for i := range r { // an empty list is as good as none
-			if len(r[i].Query) == 0 {
-				r[i].Query = nil
-			}
-			if len(r[i].IgnoreQuery) == 0 {
-				r[i].IgnoreQuery = nil
-			}
-		}
-	}
+	withoutEmpty(&c)
+	withoutEmpty(&again.Config)
 	if !reflect.DeepEqual(again.Config, c) {
 		t.Fatalf("%+v is shown as\n%s\nand read as %+v", c, shown, again.Config)
+	}
+}
+
+// withoutEmpty makes nil of empty lists, where that means the same. (In a rule it does not: nil is what holds in general.)
+func withoutEmpty(c *Config) {
+	for _, list := range []*[]string{&c.Hosts, &c.Query, &c.IgnoreQuery, &c.PublicCookies} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
+	if len(c.Rules) == 0 {
+		c.Rules = nil
+	}
+	if len(c.Origins) == 0 {
+		c.Origins = nil
 	}
 }

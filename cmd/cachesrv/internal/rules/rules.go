@@ -28,14 +28,56 @@ type Rule struct {
 
 	// Cache false answers past the cache. Default true.
 	Cache *bool `yaml:"cache,omitempty"`
-	// Query lists the parameters that make pages of their own.
-	Query []string `yaml:"query,omitempty"`
+	// Query lists the parameters that make pages of their own; "*" stands for all of them. An empty list is none.
+	Query []string `yaml:"query,omitzero"`
 	// IgnoreQuery lists the parameters (a name, or a prefix that ends in "*") that are removed from requests.
-	IgnoreQuery []string `yaml:"ignore-query,omitempty"`
+	IgnoreQuery []string `yaml:"ignore-query,omitzero"`
 	// Grace is how long after its soft purge a page may still be served. Not negative.
 	Grace *unit.Duration `yaml:"grace,omitempty"`
 	// ClientControl is the Cache-Control header that clients get with pages.
 	ClientControl *string `yaml:"client-control,omitempty"`
+
+	// The rest is for proxies only.
+
+	// Policy says what is stored: Explicit or UntilInvalidated. Empty: the general one.
+	Policy string `yaml:"policy,omitempty"`
+	// MaxAge caps how long a page is fresh; 0: no cap. Not negative.
+	MaxAge *unit.Duration `yaml:"max-age,omitempty"`
+	// WhileRevalidate is how long past its freshness a page that does not say (RFC 5861) may be served while it is
+	// fetched again. Not negative.
+	WhileRevalidate *unit.Duration `yaml:"stale-while-revalidate,omitempty"`
+	// IfError is the same, for when the origin fails. Not negative.
+	IfError *unit.Duration `yaml:"stale-if-error,omitempty"`
+	// PublicCookies lists cookies (a name, or a prefix that ends in "*") that mean nothing to the pages.
+	PublicCookies []string `yaml:"public-cookies,omitzero"`
+	// Origin is the URL of the origin of what the rule matches. Empty: that of the host.
+	Origin string `yaml:"origin,omitempty"`
+}
+
+// What a proxy stores: what declares how long it is fresh, or whatever may be stored until it is invalidated.
+const (
+	Explicit         = "explicit"
+	UntilInvalidated = "until-invalidated"
+)
+
+// Policies lists the policies by name.
+func Policies() []string { return []string{Explicit, UntilInvalidated} }
+
+// ForProxies returns the name of a field that is set and means something to proxies only; "": there is none.
+func (r Rule) ForProxies() string {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"policy", r.Policy != ""}, {"max-age", r.MaxAge != nil}, {"stale-while-revalidate", r.WhileRevalidate != nil},
+		{"stale-if-error", r.IfError != nil}, {"public-cookies", r.PublicCookies != nil}, {"origin", r.Origin != ""},
+		{`query: ["*"]`, slices.Contains(r.Query, key.AllQueries)},
+	} {
+		if f.set {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // Cached reports whether what the rule matches may be answered from the cache.
@@ -74,18 +116,11 @@ func compile(r Rule) (m matcher, err error) {
 	case r.ClientControl != nil && strings.ContainsFunc(*r.ClientControl, control):
 		return m, fmt.Errorf("client-control %q has a control character", *r.ClientControl)
 	}
-	if slices.Contains(slices.Concat(r.Query, r.IgnoreQuery), "") {
-		return m, errors.New("a parameter's name is empty")
+	if err := checkProxy(r); err != nil {
+		return m, err
 	}
-	for _, name := range r.Query {
-		if strings.HasSuffix(name, "*") {
-			return m, fmt.Errorf("query lists parameters by their names, and %q is none", name)
-		}
-		for _, pattern := range r.IgnoreQuery {
-			if prefix, wild := strings.CutSuffix(pattern, "*"); name == pattern || wild && strings.HasPrefix(name, prefix) {
-				return m, fmt.Errorf("parameter %q is in query and, as %q, in ignore-query", name, pattern)
-			}
-		}
+	if err := CheckQuery(r.Query, r.IgnoreQuery); err != nil {
+		return m, err
 	}
 	if r.Host != "" {
 		probe := strings.ReplaceAll(r.Host, "*", "x") // a pattern is valid when a name it matches is
@@ -110,6 +145,43 @@ func compile(r Rule) (m matcher, err error) {
 	return m, nil
 }
 
+func checkProxy(r Rule) error {
+	for _, d := range []struct {
+		name  string
+		value *unit.Duration
+	}{{"max-age", r.MaxAge}, {"stale-while-revalidate", r.WhileRevalidate}, {"stale-if-error", r.IfError}} {
+		if d.value != nil && *d.value < 0 {
+			return fmt.Errorf("%s %v is negative", d.name, *d.value)
+		}
+	}
+	switch {
+	case r.Policy != "" && !slices.Contains(Policies(), r.Policy):
+		return fmt.Errorf("policy %q is not %s", r.Policy, strings.Join(Policies(), " or "))
+	case slices.Contains(r.PublicCookies, ""):
+		return errors.New("a cookie's name is empty")
+	}
+	return nil
+}
+
+// CheckQuery checks which parameters make pages, and which are removed from requests. What the first list names, "*" for
+// all among it, can't be in the second.
+func CheckQuery(query, ignore []string) error {
+	if slices.Contains(slices.Concat(query, ignore), "") {
+		return errors.New("a parameter's name is empty")
+	}
+	for _, name := range query {
+		if name != key.AllQueries && strings.HasSuffix(name, "*") {
+			return fmt.Errorf("query lists parameters by their names, or is \"*\" for all, and %q is neither", name)
+		}
+		for _, pattern := range ignore {
+			if prefix, wild := strings.CutSuffix(pattern, "*"); name == pattern || wild && strings.HasPrefix(name, prefix) {
+				return fmt.Errorf("parameter %q is in query and, as %q, in ignore-query", name, pattern)
+			}
+		}
+	}
+	return nil
+}
+
 // Match returns the index of the first rule that matches a host and a path in canonical form (key.Host, key.Path),
 // or -1. It is safe for concurrent use.
 func (s *Set) Match(host, path string) int {
@@ -121,16 +193,21 @@ func (s *Set) Match(host, path string) int {
 	return -1
 }
 
+// MatchesHost reports whether the rule of an index can match a request for the host, in canonical form.
+func (s *Set) MatchesHost(i int, host string) bool { return s.matchers[i].matchHost(host) }
+
 func (m *matcher) match(host, path string) bool {
-	if m.host != nil {
-		if m.anyPort {
-			host = stripPort(host)
-		}
-		if !m.host.MatchString(host) {
-			return false
-		}
+	return m.matchHost(host) && (m.path == nil || m.path(path))
+}
+
+func (m *matcher) matchHost(host string) bool {
+	if m.host == nil {
+		return true
 	}
-	return m.path == nil || m.path(path)
+	if m.anyPort {
+		host = stripPort(host)
+	}
+	return m.host.MatchString(host)
 }
 
 // glob compiles a pattern in which "**" stands for anything and "*" for anything without a "/".

@@ -77,6 +77,12 @@ func TestCompileRefuses(t *testing.T) {
 		{Rule{Path: "/", Query: []string{""}}, "empty"},
 		{Rule{Path: "/", IgnoreQuery: []string{"a", ""}}, "empty"},
 		{Rule{Path: "/", Query: []string{"a*"}}, "by their names"},
+		{Rule{Path: "/", Policy: "implicit"}, `policy "implicit" is not explicit or until-invalidated`},
+		{Rule{Path: "/", MaxAge: &negative}, "max-age -1s is negative"},
+		{Rule{Path: "/", WhileRevalidate: &negative}, "stale-while-revalidate -1s is negative"},
+		{Rule{Path: "/", IfError: &negative}, "stale-if-error -1s is negative"},
+		{Rule{Path: "/", PublicCookies: []string{""}}, "a cookie's name is empty"},
+		{Rule{Path: "/", Query: []string{"*"}, IgnoreQuery: []string{"*"}}, `"*" is in query and`},
 		{Rule{Path: "/", Query: []string{"q", "utm_id"}, IgnoreQuery: []string{"x", "utm_*"}}, `"utm_id" is in query and, as "utm_*"`},
 		{Rule{Path: "/", Query: []string{"q"}, IgnoreQuery: []string{"q"}}, `"q" is in query and`},
 	} {
@@ -87,5 +93,41 @@ func TestCompileRefuses(t *testing.T) {
 	}
 	if _, err := Compile(make([]Rule, MaxRules+1)); err == nil {
 		t.Error("no bound on the number of rules")
+	}
+}
+
+// TestForProxies: each field that only proxies know is told from those that all sites know.
+func TestForProxies(t *testing.T) {
+	d, control, yes := unit.Duration(0), "", true
+	if got := (Rule{Host: "h", Path: "/", Cache: &yes, Query: []string{"q"}, IgnoreQuery: []string{"*"}, Grace: &d, ClientControl: &control}).ForProxies(); got != "" {
+		t.Errorf("%s is for all sites", got)
+	}
+	for want, r := range map[string]Rule{
+		"policy": {Policy: Explicit}, "max-age": {MaxAge: &d}, "stale-while-revalidate": {WhileRevalidate: &d}, "stale-if-error": {IfError: &d},
+		"public-cookies": {PublicCookies: []string{"a"}}, "origin": {Origin: "http://h"}, `query: ["*"]`: {Query: []string{"*"}},
+	} {
+		if got := r.ForProxies(); got != want {
+			t.Errorf("%+v: %q, want %q", r, got, want)
+		}
+		r.Path = "/"
+		if _, err := Compile([]Rule{r}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMatchesHost(t *testing.T) {
+	set, err := Compile([]Rule{{Path: "/a"}, {Host: "*.example.org", Path: "/"}, {Host: "a.example.org:8080"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string][3]bool{
+		"h": {true, false, false}, "a.example.org": {true, true, false}, "a.example.org:8080": {true, true, true},
+	} {
+		for i, w := range want {
+			if got := set.MatchesHost(i, host); got != w {
+				t.Errorf("MatchesHost(%d, %s) = %v", i, host, got)
+			}
+		}
 	}
 }

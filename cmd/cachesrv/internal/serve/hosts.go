@@ -36,20 +36,30 @@ func siteHosts(addr *net.TCPAddr, names []string) (hosts []string, here string) 
 	return hosts, here
 }
 
-// OnlyHosts refuses requests for other sites: a page that names its own host must not be made to name another.
-func OnlyHosts(hosts []string, next http.Handler) http.Handler {
+// onlyHosts refuses requests for other sites: a page that names its own host must not be made to name another.
+func onlyHosts(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		host, err := key.Host(r.Host)
 		if err != nil {
-			http.Error(w, "cachesrv: "+err.Error(), http.StatusBadRequest)
+			NoHost(w, err)
 			return
 		}
 		if !slices.Contains(hosts, host) {
-			http.Error(w, fmt.Sprintf("cachesrv: this site is not %s: if it should be, start it with --host %s", host, host),
-				http.StatusMisdirectedRequest)
+			NotHere(w, host, "--host "+host)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// NoHost answers a request whose Host is no host name: err is what key.Host says of it.
+func NoHost(w http.ResponseWriter, err error) {
+	http.Error(w, "cachesrv: "+err.Error(), http.StatusBadRequest)
+}
+
+// NotHere answers a request for a host that is no name of the site's, and says with which flag it would be one.
+func NotHere(w http.ResponseWriter, host, flag string) {
+	http.Error(w, fmt.Sprintf("cachesrv: this site is not %s: if it should be, start it with %s", host, flag),
+		http.StatusMisdirectedRequest)
 }

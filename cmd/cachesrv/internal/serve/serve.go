@@ -58,24 +58,29 @@ type Server struct {
 	net.Listener
 	*http.Server
 	underway *underway
+	cut      context.CancelFunc // ends the contexts of all requests
 }
 
 // Site returns the server of a site.
 func Site(ln *Listener, handler http.Handler, log *slog.Logger) Server {
-	return newServer(ln, &http.Server{
-		Handler: OnlyHosts(ln.Hosts, handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	return newServer(strictListener{ln, false}, &http.Server{
+		Handler: onlyHosts(ln.Hosts, handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ConnState: follow,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	})
 }
 
 func newServer(ln net.Listener, s *http.Server) Server {
 	u := new(underway)
 	s.Handler = u.handler(s.Handler)
-	return Server{ln, s, u}
+	requests, cut := context.WithCancel(context.Background())
+	s.BaseContext = func(net.Listener) context.Context { return requests }
+	return Server{ln, s, u, cut}
 }
 
 // All serves until ctx ends or a server fails, and then stops all of them: requests under way have 10 s to finish,
-// before their connections are cut. When it has returned, no handler runs any more, and the listeners are closed.
+// before their connections are cut and their contexts end. Then their handlers have 5 s more. When it has returned, the
+// listeners are closed, and no handler runs any more, unless the error says that one did not end.
 func All(ctx context.Context, servers ...Server) error {
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
@@ -97,6 +102,7 @@ func All(ctx context.Context, servers ...Server) error {
 			if s.Shutdown(stop) != nil {
 				_ = s.Server.Close() // its requests have had their time
 			}
+			s.cut() // net/http does not tell those that are not reading from their connections
 		})
 	}
 	stopping.Wait()

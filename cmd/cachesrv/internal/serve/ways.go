@@ -27,6 +27,9 @@ func NewWays(base middleware.Options, list []rules.Rule) (*Ways, error) {
 	for i := range w.Caches {
 		o := base
 		if i > 0 {
+			if field := list[i-1].ForProxies(); field != "" {
+				return nil, fmt.Errorf("rule %d: %s is for cachesrv proxy only: leave it out", i, field)
+			}
 			apply(list[i-1], &o)
 		}
 		if w.Caches[i], err = middleware.New(o); err != nil {
