@@ -15,6 +15,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector is lin
 /usr/bin/python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv) # pip, as ensurepip has it
 /usr/bin/python3 -c 'import setuptools, wheel' 2>/dev/null || missing+=(python3-setuptools python3-wheel)
 [ -x /usr/bin/twine ] || missing+=(twine)
+/usr/bin/python3 -c 'import django' 2>/dev/null || missing+=(python3-django) # an application behind the proxy
 command -v curl >/dev/null || missing+=(curl) # README's walk-through
 # The proof: the model's checker, what lists system calls, and file systems whose power is cut.
 PATH=$PATH:/usr/sbin:/sbin

@@ -3,29 +3,21 @@
 package index
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cachesrv/cachesrv/e2e/indextest"
+	"github.com/cachesrv/cachesrv/e2e/walk"
 )
 
-// walkTimeout bounds the whole walk.
-const walkTimeout = 2 * time.Minute
-
-// TestWalkThrough runs README.md's walk-through line by line, in one shell, against what `make run` starts. Each line
-// must end well, and its output match what stands behind "# → ".
+// TestWalkThrough runs README.md's walk-through against what `make run` starts.
 func TestWalkThrough(t *testing.T) {
 	t.Parallel()
-	lines := walk(t)
 	ix := prepare(t, right, "", "--demo")
 	if err := ix.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -38,68 +30,10 @@ func TestWalkThrough(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Join(ix.dir, "bin"), 0o755), os.Symlink(ix.Path, filepath.Join(ix.dir, "bin", "cachesrv"))); err != nil {
 		t.Fatal(err)
 	}
-	var script strings.Builder
-	for i, line := range lines {
-		line = strings.NewReplacer("127.0.0.1:8080", strings.TrimPrefix(ix.BaseURL(), "http://"), "/tmp/", ix.dir+"/tmp-").Replace(line)
-		fmt.Fprintf(&script, "{ %s\n} >%d.out 2>&1 </dev/null; echo $? >%d.status\n", line, i, i)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), walkTimeout)
-	defer cancel()
-	c := exec.CommandContext(ctx, "bash", "-c", script.String())
-	c.Dir = ix.dir
-	c.Env = append(environment(ix.dir), "PATH="+bin+":/usr/local/bin:/usr/bin:/bin")
-	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("bash: %v\n%s", err, out)
-	}
-	for i, line := range lines {
-		out, _ := os.ReadFile(filepath.Join(ix.dir, fmt.Sprintf("%d.out", i)))
-		status, err := os.ReadFile(filepath.Join(ix.dir, fmt.Sprintf("%d.status", i)))
-		if err != nil || strings.TrimSpace(string(status)) != "0" {
-			t.Errorf("%s\nended with %s (%v):\n%s", line, status, err, out)
-			continue
-		}
-		if _, want, ok := strings.Cut(line, "# → "); ok {
-			if re, err := regexp.Compile("(?m)" + strings.TrimSpace(want)); err != nil || !re.Match(out) {
-				t.Errorf("%s\ndoes not match its output (%v):\n%s", line, err, out)
-			}
-		}
-	}
-}
-
-// walk returns the lines of the walk-through.
-func walk(t *testing.T) []string {
-	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(readme), "<!-- walk-through -->")
-	m := regexp.MustCompile("(?s)\\A\\s*```sh\n(.*?)```").FindStringSubmatch(rest)
-	if !ok || m == nil {
-		t.Fatal("README.md has no sh block behind <!-- walk-through -->")
-	}
-	var lines []string
-	continued := ""
-	for line := range strings.Lines(m[1]) {
-		line = continued + strings.TrimSuffix(line, "\n")
-		if strings.HasSuffix(line, `\`) {
-			continued = line + "\n"
-			continue
-		}
-		if continued = ""; strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "#") {
-			lines = append(lines, line)
-		}
-	}
-	checked := 0
-	for _, line := range lines {
-		if strings.Contains(line, "# → ") {
-			checked++
-		}
-	}
-	if checked == 0 {
-		t.Fatal("the walk-through expects nothing: add # → REGEXP behind its lines")
-	}
-	return lines
+	walk.Walk{
+		Name: "walk-through", Readme: "../../README.md", Dir: ix.dir, Env: append(environment(ix.dir), "PATH="+bin+":/usr/local/bin:/usr/bin:/bin"),
+		Adapt: strings.NewReplacer("127.0.0.1:8080", strings.TrimPrefix(ix.BaseURL(), "http://"), "/tmp/", ix.dir+"/tmp-"),
+	}.Run(t)
 }
 
 // demoBound is how long `make run` may take from the start of the built program to its first page, with a new folder.
