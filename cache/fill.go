@@ -317,6 +317,13 @@ func needsPrivacy(m Meta) bool {
 // PlainContentType is the content type that other servers give published pages.
 const PlainContentType = "text/html; charset=utf-8"
 
+// SpellPlain gives a page that has this type, in whatever spelling, the one by which other servers can serve it.
+func SpellPlain(h http.Header) {
+	if t := h["Content-Type"]; len(t) == 1 && strings.EqualFold(strings.ReplaceAll(t[0], " ", ""), strings.ReplaceAll(PlainContentType, " ", "")) {
+		h["Content-Type"] = []string{PlainContentType}
+	}
+}
+
 // identify gives the claimed file its identity: the modification time's seconds are 31 bits of the content's digest,
 // so that an ETag made of them (nginx makes it so) changes with the content and is the same on every node; its
 // nanoseconds are a unique stamp.

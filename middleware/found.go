@@ -147,9 +147,7 @@ func storedHeader(v httpcache.Verdict, received time.Time) http.Header {
 	} else if len(h["Date"]) == 0 {
 		h.Set("Date", received.UTC().Format(http.TimeFormat)) // RFC 9110, 6.6.1
 	}
-	if t := h["Content-Type"]; len(t) == 1 && strings.EqualFold(strings.ReplaceAll(t[0], " ", ""), strings.ReplaceAll(cache.PlainContentType, " ", "")) {
-		h["Content-Type"] = []string{cache.PlainContentType}
-	}
+	cache.SpellPlain(h)
 	return h
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/fault"
+	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
 // A recorder is the http.ResponseWriter of a handler that fills a page. It collects the answer in the fill, until the
@@ -157,7 +158,7 @@ func setHeader(dst, src http.Header) {
 
 // setTrailers sets the trailers a handler announced, and those it marked with http.TrailerPrefix.
 func setTrailers(dst, announced, header http.Header) {
-	for _, name := range listed(announced["Trailer"]) {
+	for _, name := range httpcache.Elements(announced["Trailer"]) {
 		name = http.CanonicalHeaderKey(name)
 		if values, ok := header[name]; ok {
 			dst[name] = values

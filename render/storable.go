@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
 // answered is what is known of an answer when its handler has returned.
@@ -73,7 +74,7 @@ func storable(a answered, o Options, now time.Time) (cache.Meta, *refusal) {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return no("response has Trailer")
 		}
-		if !validHeader(name, values) {
+		if !httpcache.ValidField(name, values) {
 			return no("response has a malformed header")
 		}
 	}
@@ -82,7 +83,7 @@ func storable(a answered, o Options, now time.Time) (cache.Meta, *refusal) {
 	} else if announced && (a.overran || length != a.written) {
 		return no("body of %d bytes, Content-Length %d", a.written, length)
 	}
-	for _, name := range listed(h["Vary"]) {
+	for _, name := range httpcache.Elements(h["Vary"]) {
 		if !strings.EqualFold(name, "Accept-Encoding") && !slices.ContainsFunc(o.Vary, func(v string) bool { return strings.EqualFold(v, name) }) {
 			return no("varies on %s", name)
 		}
@@ -117,24 +118,24 @@ func lifetime(h http.Header, now time.Time) (time.Time, string) {
 		}
 	}
 	for _, name := range [...]string{"s-maxage", "max-age"} {
-		if age, ok := directives[name]; ok {
-			seconds, ok := deltaSeconds(age)
+		if text, ok := directives[name]; ok {
+			age, ok := httpcache.DeltaSeconds(text)
 			if !ok {
 				return time.Time{}, "malformed Cache-Control: " + name
 			}
-			if seconds == 0 {
+			if age == 0 {
 				return time.Time{}, "Cache-Control: " + name + "=0"
 			}
 			// The other one must be well-formed too.
 			if other, ok := directives["max-age"]; ok {
-				if _, ok := deltaSeconds(other); !ok {
+				if _, ok := httpcache.DeltaSeconds(other); !ok {
 					return time.Time{}, "malformed Cache-Control: max-age"
 				}
 			}
-			return now.Add(time.Duration(seconds) * time.Second), ""
+			return now.Add(age), ""
 		}
 	}
-	if len(directives) == 0 && slices.ContainsFunc(listed(h["Pragma"]), func(p string) bool { return strings.EqualFold(p, "no-cache") }) {
+	if len(directives) == 0 && slices.ContainsFunc(httpcache.Elements(h["Pragma"]), func(p string) bool { return strings.EqualFold(p, "no-cache") }) {
 		return time.Time{}, "Pragma: no-cache"
 	}
 	switch expires := h["Expires"]; len(expires) {
@@ -154,19 +155,16 @@ func parseCacheControl(lines []string) (map[string]string, string) {
 	if len(lines) == 0 {
 		return nil, ""
 	}
-	directives := make(map[string]string)
-	for _, line := range lines {
-		for rest := strings.TrimLeft(line, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
-			var name, value string
-			var ok bool
-			if name, value, rest, ok = cutDirective(rest); !ok {
-				return nil, "malformed Cache-Control"
-			}
-			if old, again := directives[name]; again && old != value {
-				return nil, "contradictory Cache-Control: " + name
-			}
-			directives[name] = value
+	list, ok := httpcache.Directives(lines)
+	if !ok {
+		return nil, "malformed Cache-Control"
+	}
+	directives := make(map[string]string, len(list))
+	for _, d := range list {
+		if old, again := directives[d.Name]; again && old != d.Argument {
+			return nil, "contradictory Cache-Control: " + d.Name
 		}
+		directives[d.Name] = d.Argument
 	}
 	if has(directives, "public") && (has(directives, "private") || has(directives, "no-store")) {
 		return nil, "contradictory Cache-Control: public"
@@ -177,61 +175,6 @@ func parseCacheControl(lines []string) (map[string]string, string) {
 func has(m map[string]string, name string) bool {
 	_, ok := m[name]
 	return ok
-}
-
-// cutDirective cuts `token [ "=" ( token / quoted-string ) ]` off a list. A value keeps its quotes.
-func cutDirective(s string) (name, value, rest string, ok bool) {
-	end := strings.IndexAny(s, "=, \t")
-	if end < 0 {
-		return strings.ToLower(s), "", "", isToken(s)
-	}
-	name, rest = strings.ToLower(s[:end]), s[end:]
-	if rest[0] == '=' {
-		rest = rest[1:]
-		if end = valueEnd(rest); end <= 0 {
-			return "", "", "", false
-		}
-		value, rest = rest[:end], rest[end:]
-		if value[0] != '"' && !isToken(value) {
-			return "", "", "", false
-		}
-	}
-	rest = strings.TrimLeft(rest, " \t")
-	if rest != "" && rest[0] != ',' {
-		return "", "", "", false
-	}
-	return name, value, rest, isToken(name)
-}
-
-// valueEnd returns where a directive's value ends; -1 for an unfinished quotation.
-func valueEnd(s string) int {
-	if !strings.HasPrefix(s, `"`) {
-		if end := strings.IndexAny(s, ", \t"); end >= 0 {
-			return end
-		}
-		return len(s)
-	}
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return -1
-}
-
-// deltaSeconds reads a number of seconds by RFC 9111, 1.2.2: too large ones count as 2^31.
-func deltaSeconds(s string) (int64, bool) {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n > 1<<31 {
-		n = 1 << 31
-	}
-	return n, true
 }
 
 // contentLength returns the length an answer announces, if it does.
@@ -260,7 +203,7 @@ var unstored = map[string]bool{
 // storedHeader returns the headers to replay with every hit.
 func storedHeader(h http.Header) http.Header {
 	stored := make(http.Header, len(h))
-	connection := listed(h["Connection"])
+	connection := httpcache.Elements(h["Connection"])
 	for name, values := range h {
 		hop := slices.ContainsFunc(connection, func(c string) bool { return textproto.CanonicalMIMEHeaderKey(c) == name })
 		if !unstored[name] && !hop && len(values) > 0 {
@@ -269,24 +212,8 @@ func storedHeader(h http.Header) http.Header {
 			}
 		}
 	}
-	// One spelling of the commonest type: with it another server can serve the page too (PlainContentType).
-	if t := stored["Content-Type"]; len(t) == 1 && strings.EqualFold(strings.ReplaceAll(t[0], " ", ""), strings.ReplaceAll(cache.PlainContentType, " ", "")) {
-		t[0] = cache.PlainContentType
-	}
+	cache.SpellPlain(stored)
 	return stored
-}
-
-// listed splits header lines at their commas; empty elements are left out.
-func listed(lines []string) []string {
-	var elements []string
-	for _, line := range lines {
-		for e := range strings.SplitSeq(line, ",") {
-			if e = strings.TrimSpace(e); e != "" {
-				elements = append(elements, e)
-			}
-		}
-	}
-	return elements
 }
 
 // canonical returns headers by their canonical names: a handler may have written "ETag" into the map.
@@ -297,30 +224,4 @@ func canonical(h http.Header) http.Header {
 		c[name] = append(c[name], values...)
 	}
 	return c
-}
-
-// validHeader reports whether a header can be stored and replayed as it is.
-func validHeader(name string, values []string) bool {
-	if !isToken(name) {
-		return false
-	}
-	for _, v := range values {
-		for i := range len(v) {
-			if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// isToken reports whether s is a token of RFC 9110, 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }

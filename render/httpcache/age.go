@@ -26,7 +26,7 @@ func born(h http.Header, date time.Time, x Exchange) time.Time {
 func ageValue(lines []string) time.Duration {
 	first, _, _ := strings.Cut(strings.Join(lines, ","), ",")
 	first, _, _ = strings.Cut(first, ";")
-	d, _ := deltaSeconds(strings.Trim(first, " \t"))
+	d, _ := DeltaSeconds(strings.Trim(first, " \t"))
 	return d
 }
 

@@ -24,7 +24,7 @@ type Demand struct {
 func Demands(h http.Header) (d Demand) {
 	lines := h["Cache-Control"]
 	if len(lines) == 0 {
-		d.NoCache = slices.ContainsFunc(elements(h["Pragma"]), func(p string) bool { return strings.EqualFold(p, "no-cache") })
+		d.NoCache = slices.ContainsFunc(Elements(h["Pragma"]), func(p string) bool { return strings.EqualFold(p, "no-cache") })
 		return d
 	}
 	var ds directives
@@ -34,7 +34,7 @@ func Demands(h http.Header) (d Demand) {
 		}
 	}
 	for _, e := range ds {
-		n, number := deltaSeconds(e.value)
+		n, number := DeltaSeconds(e.value)
 		switch {
 		case e.name == "no-cache":
 			d.NoCache = true

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// A directive is one of a Cache-Control field (RFC 9111, 5.2): a lower-case name, and perhaps an argument, which is
+// A directive is one of a Cache-Control field (RFC 9111, 5.2): a lower-case name, and perhaps an argument, whose value is
 // without its quotes.
 type directive struct {
 	name, value      string
+	text             string // the argument as it was written
 	argument, quoted bool
 }
 
@@ -34,6 +35,18 @@ func parseDirectives(lines []string) (ds directives, ok bool) {
 	return ds, true
 }
 
+// A Directive is one of a Cache-Control field: its name in lower case, and its argument as it was written, a quoted one in its quotes.
+type Directive struct{ Name, Argument string }
+
+// Directives reads the lines of a Cache-Control field. False if they are malformed.
+func Directives(lines []string) (list []Directive, ok bool) {
+	ds, ok := parseDirectives(lines)
+	for _, d := range ds {
+		list = append(list, Directive{d.name, d.text})
+	}
+	return list, ok
+}
+
 // cutDirective cuts `token [ "=" ( token / quoted-string ) ]` off a list.
 func cutDirective(s string) (d directive, rest string, ok bool) {
 	end := tokenEnd(s)
@@ -43,7 +56,9 @@ func cutDirective(s string) (d directive, rest string, ok bool) {
 	}
 	if strings.HasPrefix(rest, "=") {
 		d.argument = true
-		if rest = rest[1:]; strings.HasPrefix(rest, `"`) {
+		rest = rest[1:]
+		argument := rest
+		if strings.HasPrefix(rest, `"`) {
 			d.quoted = true
 			if d.value, rest, ok = cutQuoted(rest); !ok {
 				return d, "", false
@@ -55,6 +70,7 @@ func cutDirective(s string) (d directive, rest string, ok bool) {
 				return d, "", false
 			}
 		}
+		d.text = argument[:len(argument)-len(rest)]
 	}
 	rest = strings.TrimLeft(rest, " \t")
 	return d, rest, rest == "" || rest[0] == ','
@@ -95,7 +111,7 @@ func (ds directives) seconds(name string) (d time.Duration, given, ok bool) {
 		if e.name != name {
 			continue
 		}
-		n, number := deltaSeconds(e.value)
+		n, number := DeltaSeconds(e.value)
 		malformed = malformed || !number
 		several = several || given && e.value != last
 		if !given || n < d {
@@ -123,8 +139,8 @@ func (ds directives) flagged(name string) (unqualified bool, fields []string) {
 	return false, fields
 }
 
-// deltaSeconds reads a number of seconds (RFC 9111, 1.2.2).
-func deltaSeconds(s string) (time.Duration, bool) {
+// DeltaSeconds reads a number of seconds (RFC 9111, 1.2.2): too large ones count as 2^31.
+func DeltaSeconds(s string) (time.Duration, bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
 	}

@@ -28,20 +28,23 @@ var endToEndPrefixes = []string{
 	"Content-", "Accept", "If-", "Access-Control-", "Sec-", "X-Forwarded-", "X-Client-", "X-Ssl-", "Cf-", "Client-Cert",
 }
 
+// IsHopByHop reports whether a header, by its canonical name, is always of one connection only.
+func IsHopByHop(name string) bool { return slices.Contains(hopByHop, name) }
+
 // HopByHop removes, in place, the headers that are of one connection only, and those that Connection lists: but never
 // such as are meant for all recipients, however they are listed.
 func HopByHop(h http.Header) {
 	listed := make(map[string]bool)
 	for name, values := range h {
 		if strings.EqualFold(name, "Connection") {
-			for _, e := range elements(values) {
+			for _, e := range Elements(values) {
 				listed[textproto.CanonicalMIMEHeaderKey(e)] = true
 			}
 		}
 	}
 	for name := range h {
 		c := textproto.CanonicalMIMEHeaderKey(name)
-		if slices.Contains(hopByHop, c) || listed[c] && !isEndToEnd(c) {
+		if IsHopByHop(c) || listed[c] && !isEndToEnd(c) {
 			delete(h, name)
 		}
 	}
@@ -55,13 +58,13 @@ func isEndToEnd(name string) bool {
 // fieldNames reads the argument of no-cache or private: a list of field names, in canonical form. False if it is none,
 // or names a field without which a stored response would mean something else.
 func fieldNames(s string) (names []string, ok bool) {
-	for _, name := range elements([]string{s}) {
+	for _, name := range Elements([]string{s}) {
 		c := textproto.CanonicalMIMEHeaderKey(name)
 		switch c {
 		case "Date", "Etag", "Last-Modified", "Vary", "Cache-Control", "Expires", "Location":
 			return nil, false
 		}
-		if !isToken(name) || strings.HasPrefix(c, "Content-") {
+		if !IsToken(name) || strings.HasPrefix(c, "Content-") {
 			return nil, false
 		}
 		names = append(names, c)
@@ -69,23 +72,23 @@ func fieldNames(s string) (names []string, ok bool) {
 	return names, len(names) > 0
 }
 
-// validField reports whether a header can be kept and sent as it is (RFC 9110, 5.5).
-func validField(name string, values []string) bool {
-	if !isToken(name) {
-		return false
-	}
-	for _, v := range values {
-		for i := range len(v) {
-			if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
-				return false
-			}
+// ValidField reports whether a header can be kept and sent as it is.
+func ValidField(name string, values []string) bool {
+	return IsToken(name) && !slices.ContainsFunc(values, func(v string) bool { return !ValidValue(v) })
+}
+
+// ValidValue reports whether a header's value has no control characters but HTAB (RFC 9110, 5.5).
+func ValidValue(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
 		}
 	}
 	return true
 }
 
-// elements returns those of a list (RFC 9110, 5.6.1) in which nothing is quoted, without empty ones.
-func elements(lines []string) []string {
+// Elements returns those of a list (RFC 9110, 5.6.1) in which nothing is quoted, without empty ones.
+func Elements(lines []string) []string {
 	var list []string
 	for _, line := range lines {
 		for e := range strings.SplitSeq(line, ",") {
@@ -109,8 +112,8 @@ func split(s, sep string) []string {
 	}
 }
 
-// isToken reports whether s is a token (RFC 9110, 5.6.2).
-func isToken(s string) bool { return s != "" && tokenEnd(s) == len(s) }
+// IsToken reports whether s is a token (RFC 9110, 5.6.2).
+func IsToken(s string) bool { return s != "" && tokenEnd(s) == len(s) }
 
 // tokenEnd returns how many leading bytes of s are those of a token.
 func tokenEnd(s string) int {

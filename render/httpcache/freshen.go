@@ -89,7 +89,7 @@ func Update(stored, received http.Header) http.Header {
 	}
 	HopByHop(r)
 	for name, values := range r {
-		if !slices.Contains(unchanging, name) && !slices.Contains(unstored, name) && validField(name, values) {
+		if !slices.Contains(unchanging, name) && !slices.Contains(unstored, name) && ValidField(name, values) {
 			u[name] = values
 		}
 	}

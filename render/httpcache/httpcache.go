@@ -86,7 +86,7 @@ func judge(x Exchange, p Policy) Verdict {
 		return no("status %d", x.Status)
 	}
 	for name, values := range h {
-		if !validField(name, values) {
+		if !ValidField(name, values) {
 			return no("malformed header")
 		}
 	}

@@ -80,7 +80,7 @@ func parseSurrogate(text string) (ds directives, grace time.Duration, ok bool) {
 		case d.name == "max-age":
 			n, m, more := strings.Cut(d.value, "+")
 			if more {
-				extra, ok := deltaSeconds(m)
+				extra, ok := DeltaSeconds(m)
 				if !ok {
 					return nil, 0, false
 				}

@@ -25,11 +25,11 @@ const (
 // varies returns what a response varies on (RFC 9110, 12.5.5), in canonical form; or why it can't be stored.
 func varies(h http.Header) (vary []string, why string) {
 	encoding := false
-	for _, name := range elements(h["Vary"]) {
+	for _, name := range Elements(h["Vary"]) {
 		switch {
 		case name == "*":
 			return nil, "varies on *"
-		case !isToken(name):
+		case !IsToken(name):
 			return nil, "malformed Vary"
 		case strings.EqualFold(name, acceptEncoding):
 			encoding = true
@@ -56,9 +56,9 @@ var negotiated = []string{"gzip", "deflate", "compress", "br", "zstd", "dcb", "d
 func codingOf(h http.Header, varies bool) (coding, why string) {
 	var codings []string
 	counts := varies
-	for _, c := range elements(h["Content-Encoding"]) {
+	for _, c := range Elements(h["Content-Encoding"]) {
 		c = codingName(c)
-		if !isToken(c) || strings.Contains(c, "+") || len(codings) == maxCodings {
+		if !IsToken(c) || strings.Contains(c, "+") || len(codings) == maxCodings {
 			return "", "malformed Content-Encoding"
 		}
 		if c != "identity" {
@@ -148,7 +148,7 @@ func weighted(lines []string, language bool) (string, bool) {
 			name, value, ok := strings.Cut(p, "=")
 			name = strings.ToLower(name)
 			switch {
-			case !ok || !isToken(name):
+			case !ok || !IsToken(name):
 				return "", false
 			case name == "q":
 				if e.weight, ok = weight(value); !ok || seen {
@@ -194,7 +194,7 @@ func weight(s string) (int, bool) {
 // header, and with one that can't be read, only what is not encoded is accepted (stricter than 12.5.3).
 func acceptsAll(lines []string, codings string) bool {
 	weights := make(map[string]int)
-	for _, part := range elements(lines) {
+	for _, part := range Elements(lines) {
 		name, q, given := strings.Cut(part, ";")
 		w := 1000
 		if given {

@@ -136,15 +136,13 @@ func (o *Origin) answer(ctx context.Context, c *conn, q *request, h head, stop f
 // announced returns the names of trailers to come, without values. Nil if there are none.
 func announced(lines []string) http.Header {
 	var names http.Header
-	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
-			if isToken(name) && mayTrail(name) {
-				if names == nil {
-					names = make(http.Header)
-				}
-				names[name] = nil
+	for _, name := range httpcache.Elements(lines) {
+		name = http.CanonicalHeaderKey(name)
+		if httpcache.IsToken(name) && mayTrail(name) {
+			if names == nil {
+				names = make(http.Header)
 			}
+			names[name] = nil
 		}
 	}
 	return names
@@ -159,5 +157,5 @@ func mayTrail(name string) bool {
 		"Www-Authenticate":
 		return false
 	}
-	return !strings.HasPrefix(name, "If-") && !isHop(name)
+	return !strings.HasPrefix(name, "If-") && !httpcache.IsHopByHop(name)
 }

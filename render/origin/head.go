@@ -8,6 +8,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
 // A head is an answer's status line and header.
@@ -60,7 +62,7 @@ func parseHead(text string) (head, error) {
 	version, rest, _ := strings.Cut(line, " ")
 	status, reason, _ := strings.Cut(rest, " ")
 	if len(version) != len("HTTP/1.1") || !strings.HasPrefix(version, "HTTP/1.") || !isDigits(version[7:]) ||
-		len(status) != 3 || !isDigits(status) || status[0] == '0' || !validValue(reason) {
+		len(status) != 3 || !isDigits(status) || status[0] == '0' || !httpcache.ValidValue(reason) {
 		return head{}, malformed("status line %.40q", line)
 	}
 	h.minor = int(version[7] - '0')
@@ -85,7 +87,7 @@ func parseFields(text string) (http.Header, error) {
 		if line != "" && (line[0] == ' ' || line[0] == '\t') {
 			values := h[last]
 			folded := strings.Trim(line, " \t")
-			if len(values) == 0 || !validValue(folded) {
+			if len(values) == 0 || !httpcache.ValidValue(folded) {
 				return nil, malformed("header line %.40q", line)
 			}
 			values[len(values)-1] = strings.Trim(values[len(values)-1]+" "+folded, " \t")
@@ -93,7 +95,7 @@ func parseFields(text string) (http.Header, error) {
 		}
 		name, value, ok := strings.Cut(line, ":")
 		name, value = strings.TrimRight(name, " \t"), strings.Trim(value, " \t")
-		if !ok || !isToken(name) || !validValue(value) {
+		if !ok || !httpcache.IsToken(name) || !httpcache.ValidValue(value) {
 			return nil, malformed("header line %.40q", line)
 		}
 		last = textproto.CanonicalMIMEHeaderKey(name)

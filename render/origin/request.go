@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
 // A request is what is sent to the origin.
@@ -53,7 +55,7 @@ func target(r *http.Request) string {
 // in it that would end a line of HTTP/1.1 early.
 func (q *request) check() error {
 	switch {
-	case !isToken(q.method):
+	case !httpcache.IsToken(q.method):
 		return unsendable("method %.40q", q.method)
 	case !validTarget(q.target) || strings.Contains(q.target, "#"):
 		return unsendable("target %.80q", q.target)
@@ -65,7 +67,7 @@ func (q *request) check() error {
 	}
 	if q.body != nil {
 		for name := range q.body.trailer {
-			if !isToken(name) {
+			if !httpcache.IsToken(name) {
 				return unsendable("trailer name %.40q", name)
 			}
 		}
@@ -75,11 +77,11 @@ func (q *request) check() error {
 
 func checkFields(h http.Header) error {
 	for name, values := range h {
-		if !isToken(name) {
+		if !httpcache.IsToken(name) {
 			return unsendable("header name %.40q", name)
 		}
 		for _, v := range values {
-			if !validValue(v) {
+			if !httpcache.ValidValue(v) {
 				return unsendable("value of header %.40q", name)
 			}
 		}

@@ -2,26 +2,6 @@ package origin
 
 import "strings"
 
-// isToken reports whether s is a token (RFC 9110, 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// validValue reports whether s has no control characters but HTAB (RFC 9110, 5.5).
-func validValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
 // validTarget reports whether s can stand in a request line: it has no whitespace and no control characters, either
 // of which could end the line or the target, and is not empty. In HTTP/2 a path may contain them.
 func validTarget(s string) bool {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
 // What a client may say of itself and of its request. There are two questions, and all lists of names are here:
@@ -36,7 +38,7 @@ func Strip(h http.Header) {
 // Withheld reports whether a header (in canonical form) is never sent with a request for everyone's page.
 func Withheld(name string) bool {
 	dashed, _ := asCGI(name)
-	return isClaim(name) || isApart(dashed) || isOfOneClient(dashed) || isHop(dashed)
+	return isClaim(name) || isApart(dashed) || isOfOneClient(dashed) || httpcache.IsHopByHop(dashed)
 }
 
 // Apart reports whether a request has a header by which some applications answer it with something else than its URL's page:
@@ -61,7 +63,7 @@ func asCGI(name string) (dashed string, changed bool) {
 // isClaim lists what no client may say.
 func isClaim(name string) bool {
 	dashed, changed := asCGI(name)
-	if changed && (isHop(dashed) || dashed == "Content-Length" || dashed == "Content-Type") {
+	if changed && (httpcache.IsHopByHop(dashed) || dashed == "Content-Length" || dashed == "Content-Type") {
 		return true
 	}
 	switch dashed {
@@ -146,17 +148,6 @@ func isOfOneClient(name string) bool {
 		return true
 	}
 	return hasAnyPrefix(name, "Content-")
-}
-
-// isHop lists the fields that are about one connection (RFC 9110, 7.6.1), which httpcache.HopByHop removes: here they are
-// looked for where they must not be, in trailers and under names that only look like another.
-func isHop(name string) bool {
-	switch name {
-	case "Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
-		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-		return true
-	}
-	return false
 }
 
 func hasAnyPrefix(s string, prefixes ...string) bool {
