@@ -74,6 +74,7 @@ func TestAttack06_LongNames(t *testing.T) {
 
 // TestAttack11: what is planted at a claim's or a page's name is never followed, written through, or served.
 func TestAttack11_PlantedFiles(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside")
 	for name, plant := range map[string]func(path string) error{
 		"symlink":      func(p string) error { return os.Symlink(outside, p) },
@@ -187,6 +188,7 @@ func TestAttack13_CopiedClaim(t *testing.T) {
 
 // TestAttack20: however many keys are asked for, files, bytes and inodes stay within the bounds.
 func TestAttack20_Bounds(t *testing.T) {
+	t.Parallel()
 	dir := fastDir(t)
 	const bound = 300
 	s := open(t, dir, func(o *cache.Options) { o.MaxPages = bound; o.MemoryBytes = 1 << 20 })

@@ -278,6 +278,24 @@ type Entry struct {
 	Graced bool
 }
 
+func newEntry(r *inventory.Row, graced bool) (Entry, error) {
+	k, err := key.Parse(r.Key)
+	if err != nil {
+		return Entry{}, err
+	}
+	header, err := parseHeader(r.Header)
+	if err != nil {
+		return Entry{}, err
+	}
+	e := Entry{Key: k, Page: newPage(k, r, header, ""), File: "pages/" + r.File, Hits: r.Hits, Graced: graced}
+	for i, enc := range encodings {
+		if r.Twins&(1<<i) != 0 {
+			e.Twins = append(e.Twins, enc.name)
+		}
+	}
+	return e, nil
+}
+
 // List yields what is published, and graced pages, in the order of publication.
 func (s *Store) List(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
@@ -293,19 +311,9 @@ func (s *Store) List(ctx context.Context) iter.Seq2[Entry, error] {
 			if !published && !graced {
 				return nil
 			}
-			k, err := key.Parse(r.Key)
+			e, err := newEntry(r, graced)
 			if err != nil {
 				return err
-			}
-			header, err := parseHeader(r.Header)
-			if err != nil {
-				return err
-			}
-			e := Entry{Key: k, Page: newPage(k, r, header, ""), File: "pages/" + r.File, Hits: r.Hits, Graced: graced}
-			for i, enc := range encodings {
-				if r.Twins&(1<<i) != 0 {
-					e.Twins = append(e.Twins, enc.name)
-				}
 			}
 			if !yield(e, nil) {
 				return enough

@@ -24,7 +24,8 @@ type claim struct {
 	folder *sys.Dir // of the claim
 	place  *sys.Dir // where the page goes: folder, or its sub-folder of variants
 	taken  time.Time
-	noted  int64 // the invalidation counter, read after the claim
+	noted  int64         // the invalidation counter, read after the claim
+	clock  time.Duration // since the boot, at the claim; only where something settles
 
 	published bool // the file has its name
 }
@@ -58,6 +59,9 @@ func (s *Store) claim(ctx context.Context, k Key) (*claim, error) {
 		c.unlinkOwn()
 		c.close()
 		return nil, fmt.Errorf("claim %s: %w", k, err)
+	}
+	if g.settle > 0 {
+		c.clock = s.clock()
 	}
 	return c, nil
 }

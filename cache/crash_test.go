@@ -247,6 +247,7 @@ func TestIntentOfTheDeadIsRedoneWhileOthersLive(t *testing.T) {
 }
 
 func TestDamagedInventory(t *testing.T) {
+	t.Parallel()
 	garbage := []byte(strings.Repeat("no database ", 1000))
 	for name, damage := range map[string]func(path string) error{
 		"garbage":   func(p string) error { return os.WriteFile(p, garbage, 0o644) },

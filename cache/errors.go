@@ -13,6 +13,12 @@ var (
 	// ErrInvalidated: someone invalidated the page after the claim. What was rendered may be sent to the client
 	// whose request began before; it is not stored.
 	ErrInvalidated = errors.New("invalidated since the claim")
+	// ErrBehind: what the page was made from lacks what an invalidation here requires, or the page does not say of every
+	// database that it contains that. It may be sent to whom it was rendered for; it is not stored.
+	ErrBehind = errors.New("made from a source that is behind an invalidation")
+	// ErrUnsettled: the page was invalidated less than Options.Settle before the claim, so it may have been made from what
+	// was before that. It may be sent to whom it was rendered for; it is not stored. See UnsettledError.
+	ErrUnsettled = errors.New("invalidated a short time before the claim, and the source may lag")
 	// ErrTooLarge: the page is over Options.PageMax, has too many tags or too large headers; it is not stored.
 	ErrTooLarge = errors.New("too large to store")
 	// ErrFull: pages come faster than others can be evicted for them; this one is not stored.

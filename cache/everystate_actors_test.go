@@ -25,6 +25,7 @@ type kind struct {
 	replay  func(*proc) Selection // what the outbox holds of its commit
 	grace   bool                  // it makes graced pages
 	retires bool                  // it changes more than the page's folder: for random schedules only
+	lags    bool                  // its source may lag
 }
 
 var (
@@ -45,9 +46,11 @@ var (
 	privateKind = &kind{name: "private", run: runFill}
 	gracedKind  = &kind{name: "graced", run: runGraced, reads: true}
 	keeperKind  = &kind{name: "keeper", run: runKeeper, replay: tagSelectionOf}
+	lagging     = &kind{name: "lagging", run: runFill, lags: true}
+	tickKind    = &kind{name: "tick", run: runTick, reads: true}
 	fenceKind   = &kind{name: "fence", run: runFence, retires: true}
 
-	everyKind = append(slices.Clone(mainKinds), prefixKind, softKind, softTag, allKind, privateKind, gracedKind, keeperKind, fenceKind)
+	everyKind = append(slices.Clone(mainKinds), prefixKind, softKind, softTag, allKind, privateKind, gracedKind, keeperKind, fenceKind, lagging, tickKind)
 )
 
 // Feet of the steps that are the test's own.
@@ -81,11 +84,15 @@ func runFill(p *proc) {
 	if !p.w.forgetful {
 		p.tell(uint64(c.noted))
 	}
+	p.tell(uint64(c.clock))
 	if !fault.Broken(fault.ClaimAfterRead) {
 		if !p.point("source.read", queries) {
 			return
 		}
 		v = p.w.version
+		if p.kind.lags {
+			v = p.w.visible
+		}
 		p.tell(uint64(v))
 	}
 	if _, err := f.Write(contents.body[v]); err != nil {
@@ -96,6 +103,14 @@ func runFill(p *proc) {
 		m.Status = http.StatusNotFound
 	}
 	_, _ = f.Publish(ctx, m)
+}
+
+// runTick lets as much time pass as a source lags, at most.
+func runTick(p *proc) {
+	if p.point("tick", foot{everything, everything}) {
+		p.w.ticks++
+		p.w.visible = p.w.version
+	}
 }
 
 func inodeOf(d *sys.Dir) uint64 {

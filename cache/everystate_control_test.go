@@ -31,6 +31,10 @@ func TestEveryStateControls(t *testing.T) {
 		{fault.ReopenedFolder, "fill,prefix/empty", "the page is version 0, and 1 was invalidated"},
 		{fault.HeldFolder, "prefix,reader/page", "a hit is version 0, and 1 was invalidated"},
 		{fault.StaleBeforePage, "key,soft,graced/page", "graced page is version 0"},
+		{fault.SettleUnnoticed, "lagging,key,tick/empty", "the page is version 0, and 1 was invalidated"},
+		{fault.SettleLate, "lagging,key,tick/empty", "the page is version 0, and 1 was invalidated"},
+		{fault.SettleAtPublish, "lagging,key,tick/empty", "the page is version 0, and 1 was invalidated"},
+		{fault.SettleAtPublish, "lagging,tag,tick/empty", "the page is version 0, and 1 was invalidated"},
 		{fault.RowsBeforeUnlinks, "tag/page", "the page is there, and our server has a miss"},
 	} {
 		t.Run(c.control+" "+c.world, func(t *testing.T) {

@@ -317,7 +317,7 @@ func (w *world) footOf(p *proc, label string, m fault.Mode, name string) (f foot
 		o = theFiles
 	case name == "inventory":
 		o = theInventory
-	case name == "current", name == "withheld", base == w.liveName:
+	case name == "current", name == "withheld", base == positionsMark, base == w.liveName:
 		if m == fault.Write {
 			w.surprise("%s changes %s", label, name)
 		}

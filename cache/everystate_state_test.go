@@ -34,10 +34,10 @@ func (c *canon) clear() { c.b, c.inodes, c.stamps = c.b[:0], c.inodes[:0], c.sta
 
 func (c *canon) number(v uint64) { c.b = binary.AppendUvarint(c.b, v) }
 
-func (c *canon) inode(v uint64) { c.number(position(&c.inodes, v)) }
-func (c *canon) stamp(v uint64) { c.number(position(&c.stamps, v)) }
+func (c *canon) inode(v uint64) { c.number(numberOf(&c.inodes, v)) }
+func (c *canon) stamp(v uint64) { c.number(numberOf(&c.stamps, v)) }
 
-func position(list *[]uint64, v uint64) uint64 {
+func numberOf(list *[]uint64, v uint64) uint64 {
 	if i := slices.Index(*list, v); i >= 0 {
 		return uint64(i)
 	}
@@ -80,6 +80,8 @@ func (c *canon) shared(w *world, folder uint64, entries []entry) {
 	}
 	c.inventory(w.readInventory())
 	c.number(uint64(w.version))
+	c.number(uint64(w.ticks))
+	c.number(uint64(w.visible))
 	for i := range w.keys {
 		c.number(uint64(w.finished[i]))
 		c.number(uint64(w.dropped[i]))
@@ -115,6 +117,9 @@ func (c *canon) inventory(inv *inventoryState) {
 		c.number(uint64(seq)<<1 | bit(inv.open[i]))
 	}
 	c.number(uint64(inv.next))
+	for _, name := range inv.held {
+		c.b = append(append(c.b, name...), 0)
+	}
 }
 
 // A state is what the search keeps of one.
@@ -271,6 +276,8 @@ func (w *world) recover() {
 		return
 	}
 	w.version++
+	w.ticks++ // all has settled
+	defer func() { w.ticks-- }()
 	f, err := s.Claim(ctx, w.key)
 	if err != nil {
 		w.fail("after the recovery: the key can't be claimed: %v", err)

@@ -224,12 +224,14 @@ func sizeOf(world string) int {
 var moreWorlds = []string{
 	"fill,prefix/empty", "fill,prefix/twin", "twin,prefix/page", "prefix,reader/twin", "fill,soft/page", "fill,softtag/page",
 	"key,soft,graced/page", "key,softtag,graced/page",
+	"lagging,key,tick/empty", "lagging,key,tick/page", "lagging,tag,tick/page", "lagging,prefix,tick/page", "lagging,soft,tick/page",
+	"lagging,softtag,tick/page",
 }
 
 // muchMoreWorlds are too large for the short form.
 var muchMoreWorlds = []string{
 	"tag,softtag,graced/page", "soft,soft,key/page", "fill,key,prefix/empty", "fill,fill,prefix/empty", "twin,key,prefix/page",
-	"fill,tag,prefix/empty",
+	"fill,tag,prefix/empty", "lagging,lagging,key,tick/page", "lagging,key,tag,tick/page", "lagging,key,tick,tick/page",
 }
 
 // TestEveryState visits every state of every world of two and of three processes with at most one crash: with -every all of

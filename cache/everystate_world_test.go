@@ -49,6 +49,9 @@ type world struct {
 	pagesOf  []int // which page each process is about; all are about the first unless it is random
 	keys     []Key // the pages: one where every state is searched
 	version  int   // of the datum, by commits
+	settles  bool  // a source may lag, by less than settleTime
+	ticks    int   // of the boot-time clock, each as long as that
+	visible  int   // the version that a lagging source shows: the newest that is a tick old
 	finished []int // by page: the newest version whose invalidation, hard or soft, has returned
 	dropped  []int // the newest whose hard invalidation has
 	fenced   int   // fences that have returned and are not being lifted
@@ -157,6 +160,7 @@ func newWorld(t testing.TB, kinds []*kind, begin start) *world {
 	for _, k := range kinds {
 		plain = plain || k.plain
 		w.grace = w.grace || k.grace
+		w.settles = w.settles || k.lags
 	}
 	for i := range len(kinds) + 1 {
 		s, err := Open(context.Background(), w.options(plain))
@@ -166,6 +170,7 @@ func newWorld(t testing.TB, kinds []*kind, begin start) *world {
 		// What runs in the background is an actor here, or nobody.
 		s.keep.stop()
 		s.twins.stop()
+		s.journal.stop()
 		if err := s.Unfence(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -210,11 +215,19 @@ func memoryDir() string {
 }
 
 func (w *world) options(plain bool) Options {
+	settle := time.Duration(-1)
+	if w.settles {
+		settle = settleTime
+	}
 	return Options{
+		Settle: settle, BootClock: func() time.Duration { return time.Hour + time.Duration(w.ticks)*settleTime },
 		Dir: w.dir, Live: filepath.Join(w.dir, "live"), Plain: plain, SweepInterval: -1,
 		ClaimTimeout: time.Hour, BootID: "the only one", Logger: slog.New(slog.DiscardHandler),
 	}
 }
+
+// settleTime is Options.Settle of worlds with a source that lags.
+const settleTime = time.Second
 
 func (w *world) pages() string { return filepath.Join(w.dir, "cache/current/pages") }
 
@@ -234,6 +247,7 @@ func (w *world) reset() {
 		}
 	}
 	w.version, w.fenced, w.crashes, w.wrong = 0, 0, 1, ""
+	w.ticks, w.visible = 0, 0
 	w.finished, w.dropped = make([]int, len(w.keys)), make([]int, len(w.keys))
 	w.procs = w.procs[:0]
 	for i, k := range w.kinds {
@@ -329,7 +343,7 @@ func (w *world) clearInventory() {
 	w.query("BEGIN IMMEDIATE", nil)
 	if w.dirty {
 		for _, query := range []string{
-			"DELETE FROM publication", "DELETE FROM tag", "DELETE FROM invalidation", "DELETE FROM sqlite_sequence",
+			"DELETE FROM publication", "DELETE FROM tag", "DELETE FROM invalidation", "DELETE FROM sqlite_sequence", "DELETE FROM settling",
 			"UPDATE total SET pages = 0, bytes = 0, hand = 0, next = 1",
 		} {
 			w.query(query, nil)
@@ -396,6 +410,7 @@ type inventoryState struct {
 	next int64 // id of a publication
 	seqs []int64
 	open []bool
+	held []string // what settles
 }
 
 func (w *world) readInventory() *inventoryState {
@@ -414,6 +429,10 @@ func (w *world) readInventory() *inventoryState {
 	w.query("SELECT seq, done FROM invalidation ORDER BY seq", func(s *sqlite.Stmt) {
 		r.seqs, r.open = append(r.seqs, s.ColumnInt64(0)), append(r.open, s.ColumnInt(1) == 0)
 	})
+	r.held = r.held[:0]
+	if w.settles {
+		w.query("SELECT name || ' ' || at || ' ' || bare FROM settling ORDER BY name", func(s *sqlite.Stmt) { r.held = append(r.held, s.ColumnText(0)) })
+	}
 	w.query("SELECT next FROM total", func(s *sqlite.Stmt) { r.next = s.ColumnInt64(0) })
 	return r
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -145,7 +146,7 @@ func (f *Fill) Close() error {
 // may send what was rendered to the client it was rendered for in either case.
 //
 //	write · utimensat · fstat               content, and its identity
-//	inventory: look for newer invalidations, insert the row, commit
+//	inventory: look for newer invalidations, for what settles and what is required, insert the row, commit
 //	unlink left-over twins                  where rows of earlier publications tell of any
 //	linkat /proc/self/fd/N NAME             ENOENT: the claim was unlinked
 //	fstat · fstatat NAME.tmp                another link, or no claim: someone copied it with cp -al; withdraw
@@ -213,7 +214,7 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	}
 	row := &inventory.Row{
 		File: file, Claim: c.file.Claim(), Key: f.key.String(), Size: f.size,
-		Status: m.Status, Header: header, Tags: m.Tags, Position: string(m.Position),
+		Status: m.Status, Header: header, Tags: m.Tags, Position: m.Position.String(),
 		Created: time.Now().UnixNano(), Grace: int64(m.Grace),
 	}
 	if !m.Expires.IsZero() {
@@ -229,12 +230,15 @@ func (f *Fill) publish(ctx context.Context, m Meta) (*Page, error) {
 	if fault.Broken(fault.TagsUnchecked) {
 		fault.Pause(50 * time.Millisecond) // about as far as the commits of an index are apart
 	}
-	earlier, ok, err := c.gen.inv.Publish(ctx, row, sibling, c.noted, func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) })
+	earlier, v, left, err := c.gen.inv.Publish(ctx, row, sibling, &inventory.Fill{
+		Noted: c.noted, Concerns: func(i *inventory.Invalidation) bool { return concerns(i, f.key, m.Tags) },
+		Claimed: c.clock, Names: c.gen.namesOf(f.key, m.Tags), Position: m.Position,
+	})
+	if err == nil {
+		err = verdict(v, left)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if !ok {
-		return nil, fmt.Errorf("%w: by tag or prefix", ErrInvalidated)
 	}
 	fault.Point(fault.PublishRow)
 	if name, err := s.at.Readlink(fault.GenerationRead, "current"); err != nil || name != c.gen.name {
@@ -273,6 +277,11 @@ func (f *Fill) check(m Meta) (header string, err error) {
 	if len(m.Header[noteHeader]) > 0 || strings.ContainsFunc(m.Note, unicode.IsControl) {
 		return "", fmt.Errorf("%w: the header %s is ours, and a note has one line", key.ErrInvalid, noteHeader)
 	}
+	if len(m.Position) > 0 {
+		if err := checkPosition(m.Position); err != nil {
+			return "", err
+		}
+	}
 	var b strings.Builder
 	if err := m.Header.Write(&b); err != nil {
 		return "", err
@@ -310,8 +319,28 @@ func sendable(status int) bool { return status >= 200 && status <= 599 }
 
 // needsPrivacy reports whether only we can serve a page: another server can't reproduce it exactly, or mustn't.
 func needsPrivacy(m Meta) bool {
-	return m.Private || m.Note != "" || m.Status != http.StatusOK || !m.Expires.IsZero() || len(m.Header) != 1 ||
-		!slices.Equal(m.Header["Content-Type"], []string{PlainContentType})
+	return m.Private || m.Note != "" || m.Status != http.StatusOK || !m.Expires.IsZero() || !reproducible(m)
+}
+
+// reproducible reports whether other servers send the very headers of a page.
+func reproducible(m Meta) bool {
+	for name := range m.Reproduced {
+		if _, ok := m.Header[name]; !ok {
+			return false
+		}
+	}
+	for _, name := range ownHeaders(m) {
+		if !slices.Equal(m.Header[name], m.Reproduced[name]) {
+			return false
+		}
+	}
+	return slices.Equal(m.Header["Content-Type"], []string{PlainContentType})
+}
+
+// ownHeaders lists the headers of a page that other servers don't send of themselves, in order.
+func ownHeaders(m Meta) []string {
+	names := slices.Sorted(maps.Keys(m.Header))
+	return slices.DeleteFunc(names, func(name string) bool { return name == "Content-Type" || name == "Server" })
 }
 
 // PlainContentType is the content type that other servers give published pages.

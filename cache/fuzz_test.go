@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cachesrv/cachesrv/cache/fault"
 	"github.com/cachesrv/cachesrv/cache/internal/sys"
@@ -58,7 +59,7 @@ func FuzzFormat(f *testing.F) {
 		if !filepath.IsAbs(live) || strings.Contains(live, "\x00") {
 			return
 		}
-		for _, want := range []format{{formatVersion, false, live}, {formatVersion, true, live}} {
+		for _, want := range []format{{formatVersion, false, live, 0}, {formatVersion, true, live, 90 * time.Second}} {
 			b, err := want.text()
 			if err != nil {
 				continue // refused when the folder is made

@@ -21,11 +21,14 @@ import (
 // A generation is a folder of inventory and pages that live and die together. Whoever uses one holds a reference, as
 // its descriptors are closed with the last.
 type generation struct {
-	name  string // gen-N, N being the time of its making and a random number
-	pages *sys.Dir
-	inv   *inventory.DB
-	refs  atomic.Int64  // one is the store's
-	calls *atomic.Int64 // of the store: references to all its generations
+	name   string        // gen-N, N being the time of its making and a random number; and what settles in it
+	settle time.Duration // Options.Settle
+	pages  *sys.Dir
+	inv    *inventory.DB
+	refs   atomic.Int64  // one is the store's
+	calls  *atomic.Int64 // of the store: references to all its generations
+	marked atomic.Bool   // positions are known to be in use; see require
+	mark   string        // the path of the mark of that
 }
 
 func (g *generation) acquire() bool {
@@ -122,7 +125,7 @@ func (s *Store) openGeneration() error {
 		var name string
 		name, err = s.at.Readlink(fault.GenerationRead, "current")
 		if errors.Is(err, fs.ErrNotExist) {
-			name, err = s.makeGeneration(nil)
+			name, err = s.makeGeneration(inventory.First{Required: inventory.Required{Whole: s.fresh}})
 		}
 		if err != nil {
 			return err
@@ -147,13 +150,16 @@ func (s *Store) loadGeneration(name string) (*generation, error) {
 	if !isGeneration(name) {
 		return nil, fmt.Errorf("current names %q, which is no generation", name)
 	}
-	g := &generation{name: name, calls: &s.calls}
+	g := &generation{name: name, calls: &s.calls, mark: markOf(name)}
 	g.refs.Store(1)
 	var err error
+	if g.settle, err = settleOf(name); err != nil {
+		return nil, err
+	}
 	if g.pages, err = s.at.Open(fault.GenerationOpen, name+"/pages"); err != nil {
 		return nil, err
 	}
-	inv, err := inventory.Open(s.path(name+"/inventory.db"), s.o.InventoryTimeout)
+	inv, err := inventory.Open(s.path(name+"/inventory.db"), s.o.InventoryTimeout, inventory.Settling{For: g.settle, Clock: s.clock})
 	if err != nil {
 		_ = g.pages.Close()
 		return nil, err
@@ -168,10 +174,18 @@ func isGeneration(name string) bool {
 	return strings.HasPrefix(name, "gen-") && !strings.Contains(name, "/")
 }
 
-// makeGeneration makes an empty generation and then current name it. Positions that still hold are carried over.
-func (s *Store) makeGeneration(positions map[string]string) (name string, err error) {
-	// A name is never used again: other processes know theirs by it.
-	name = fmt.Sprintf("gen-%d-%08x", time.Now().Unix(), rand.Uint32())
+// makeGeneration makes an empty generation and then current name it. What was known before it that still holds is carried over;
+// and all there is settles from here on, as nobody knows what was invalidated before.
+func (s *Store) makeGeneration(first inventory.First) (name string, err error) {
+	f, _, err := s.readFormat()
+	if err != nil {
+		return "", err
+	}
+	if f.Settle > 0 {
+		first.Settles = max(1, s.clock())
+	}
+	s.fresh = false
+	name = generationName(fmt.Sprintf("gen-%d-%08x", time.Now().Unix(), rand.Uint32()), f.Settle)
 	defer func() {
 		if err != nil {
 			_, _ = s.at.Rename(fault.GenerationTrash, name, s.trash, s.uniqueName(name))
@@ -182,19 +196,11 @@ func (s *Store) makeGeneration(positions map[string]string) (name string, err er
 			return "", err
 		}
 	}
-	path := s.path(name + "/inventory.db")
-	if err := inventory.Create(path); err != nil {
+	if err := inventory.Create(s.path(name+"/inventory.db"), first); err != nil {
 		return "", err
 	}
-	if len(positions) > 0 {
-		inv, err := inventory.Open(path, s.o.InventoryTimeout)
-		if err != nil {
-			return "", err
-		}
-		for source, position := range positions {
-			err = errors.Join(err, inv.SetSource(context.Background(), source, position))
-		}
-		if err := errors.Join(err, inv.Close()); err != nil {
+	if len(first.Required.Position) > 0 {
+		if err := s.makeMark(markOf(name)); err != nil {
 			return "", err
 		}
 	}
@@ -237,9 +243,21 @@ func (s *Store) discardOthers(ctx context.Context, g *generation) error {
 	return err
 }
 
+// A retirement says why a generation is dropped, and what the next one begins with.
+type retirement struct {
+	reason      string
+	keepSources bool       // what was applied of sources still is
+	after       *Selection // the invalidation that it carries out, or that failed; nil: none, or one that was told of before
+	unsettles   bool       // what was invalidated without a position settles no more
+	lost        bool       // what is required may have been lost with the invalidation that failed
+}
+
 // retireGeneration drops everything by discarding a generation and making an empty one. Should making it fail, the
 // drop stands: there is no page, and the next claim tries again.
-func (s *Store) retireGeneration(ctx context.Context, g *generation, reason string, keepPositions bool) error {
+//
+// What is required is read when the old one is discarded, so that whoever raises it and then finds the generation to be current
+// has raised it in the next one, too.
+func (s *Store) retireGeneration(ctx context.Context, g *generation, why retirement) error {
 	s.retire.Lock()
 	defer s.retire.Unlock()
 	unlock, err := s.lockGenerations(context.WithoutCancel(ctx))
@@ -248,28 +266,40 @@ func (s *Store) retireGeneration(ctx context.Context, g *generation, reason stri
 	}
 	defer unlock()
 	name, err := s.at.Readlink(fault.GenerationRead, "current")
-	if err == nil && name != g.name || errors.Is(err, fs.ErrNotExist) {
-		return nil // someone else has retired it meanwhile
+	if err == nil && name != g.name || errors.Is(err, fs.ErrNotExist) { // someone else has retired it meanwhile
+		if s.knows(name, why.after) {
+			return nil
+		}
+		if err = s.openGeneration(); err == nil {
+			g = s.gen.Load()
+		}
 	}
 	if err != nil {
 		return err
 	}
-	var positions map[string]string
-	if keepPositions {
-		if positions, err = g.inv.Sources(ctx); err != nil {
-			positions = nil // unknown: whoever follows that source drops once more
+	var first inventory.First
+	if why.keepSources {
+		if first.Sources, err = g.inv.Sources(ctx); err != nil {
+			first.Sources = nil // unknown: whoever follows that source drops once more
 		}
 	}
 	level := slog.LevelInfo
 	if pages, _, err := g.inv.Totals(ctx); err == nil && pages == 0 {
 		level = slog.LevelDebug // a new folder's first start
 	}
-	if err := s.discard(name); err != nil {
+	if err := s.discard(g.name); err != nil {
 		return err
 	}
 	s.stats.retired.Add(1)
-	s.log.Log(ctx, level, "retired the generation: every page is dropped", "generation", name, "reason", reason)
-	if _, err := s.makeGeneration(positions); err != nil {
+	s.log.Log(ctx, level, "retired the generation: every page is dropped", "generation", g.name, "reason", why.reason)
+	if !why.lost {
+		if first.Required, err = g.inv.Required(ctx); err != nil {
+			s.log.Warn("what sources must contain is unknown; answers that name a position are not stored until an invalidation names one", "err", err)
+			first.Required = inventory.Required{}
+		}
+	}
+	first.Required = requiredAfter(g, first.Required, why)
+	if _, err := s.makeGeneration(first); err != nil {
 		s.log.Error("no new generation can be made; answering past the cache until it can", "err", err)
 		return nil
 	}

@@ -56,6 +56,27 @@ func (v *liveView) stat(path []byte, st *unix.Stat_t) bool {
 	return ok
 }
 
+// LiveOf returns the path of the live link of a folder that some process has opened before: what Store.Live returns. The folder
+// need not be open. Errors wrap fs.ErrNotExist, if no cache is there, or ErrIncompatible.
+func LiveOf(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the live link: %w: name the site's folder (--dir)", err)
+	}
+	s := &Store{dir: dir}
+	f, fresh, err := s.readFormat()
+	if err == nil && fresh {
+		err = fmt.Errorf("%s: %w: no program has opened this cache yet", s.path("format"), fs.ErrNotExist)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the live link of %s: %w", dir, err)
+	}
+	return f.Live, nil
+}
+
 // liveName is NAME of the design: 12 hex digits of the digest of DIR's real path.
 func liveName(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
@@ -215,7 +236,7 @@ func (s *Store) dropAll(ctx context.Context) error {
 		return err
 	}
 	defer g.drop()
-	if err := s.retireGeneration(ctx, g, "an invalidation had failed", false); err != nil {
+	if err := s.retireGeneration(ctx, g, retirement{reason: "an invalidation had failed", lost: true}); err != nil {
 		return err
 	}
 	_, err = s.at.Unlink(fault.MarkUnlink, "dropping")
@@ -238,9 +259,10 @@ func (s *Store) FencedBy() (reason string, fenced bool) {
 
 // failClosed drops so much that no reader can get what an invalidation could not drop or record: the generation, or,
 // should even that fail, all reading. It returns an error only when readers may still reach old pages.
-func (s *Store) failClosed(ctx context.Context, g *generation, cause error) error {
+// after is that invalidation; nil: one whose position is required already.
+func (s *Store) failClosed(ctx context.Context, g *generation, cause error, after *Selection) error {
 	s.log.Error("an invalidation failed; dropping everything, as unknown means drop", "err", cause)
-	err := s.retireGeneration(ctx, g, "an invalidation failed: "+cause.Error(), false)
+	err := s.retireGeneration(ctx, g, retirement{reason: "an invalidation failed: " + cause.Error(), after: after})
 	if err == nil {
 		return nil
 	}

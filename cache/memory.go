@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cachesrv/cachesrv/cache/internal/inventory"
+	"github.com/cachesrv/cachesrv/cache/position"
 )
 
 // memory holds what a hit needs: pages with their bodies, and of large pages what is known of them. An entry proves
@@ -65,11 +66,12 @@ func newPage(k Key, row *inventory.Row, header http.Header, live string) *Page {
 	p := &Page{
 		Key: k,
 		Meta: Meta{
-			Status: row.Status, Header: header, Tags: slices.Clone(row.Tags), Grace: time.Duration(row.Grace), Position: Position(row.Position),
+			Status: row.Status, Header: header, Tags: slices.Clone(row.Tags), Grace: time.Duration(row.Grace),
 		},
 		Published: time.Unix(0, row.Created),
 		Size:      row.Size,
 	}
+	p.Meta.Position, _ = position.Parse(row.Position) // for explain; what decides was compared before it was stored
 	if note := header[noteHeader]; len(note) > 0 {
 		p.Meta.Note = note[0]
 		delete(header, noteHeader)

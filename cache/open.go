@@ -40,6 +40,8 @@ type format struct {
 	Version int    `yaml:"cachesrv-cache"`
 	Plain   bool   `yaml:"plain"`
 	Live    string `yaml:"live"` // where the live link lies
+	// Settle is that of generations made from here on; that of the current one stands in its name.
+	Settle time.Duration `yaml:"settle,omitempty"`
 }
 
 // open is Open without the parts that only this process sees.
@@ -71,11 +73,12 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if f, err = s.settle(f, fresh, first); err != nil {
+	if f, err = s.agree(f, fresh, first); err != nil {
 		return err
 	}
 	s.o.Plain = f.Plain
 	s.live.path = f.Live
+	s.fresh = fresh
 	if first {
 		if err := s.recover(ctx); err != nil {
 			return err
@@ -83,6 +86,12 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	if err := s.follow(ctx); err != nil {
 		return err
+	}
+	if g := s.gen.Load(); g.settle != f.Settle {
+		if err := s.retireGeneration(ctx, g, retirement{
+			reason: "the time to settle is " + f.Settle.String() + " now", keepSources: true, unsettles: f.Settle == 0}); err != nil {
+			return err
+		}
 	}
 	if first {
 		if err := s.redoIntents(ctx, s.gen.Load(), -1); err != nil {
@@ -134,6 +143,9 @@ func (s *Store) readFormat() (f format, fresh bool, err error) {
 		return f, false, fmt.Errorf("%w: %s can't be read: a cache holds nothing that is not in your database: remove %s and start again",
 			ErrIncompatible, s.path("format"), s.path(""))
 	}
+	if f.Settle < 0 || f.Settle > MaxSettle {
+		return f, false, fmt.Errorf("%w: %s says settle: %s: %w: remove %s and start again", ErrIncompatible, s.path("format"), f.Settle, errSettle, s.path(""))
+	}
 	if f.Version != formatVersion {
 		return f, false, fmt.Errorf("%w: %s says version %d, this program writes version %d: use the program that made it, or another --dir, or remove %s",
 			ErrIncompatible, s.path("format"), f.Version, formatVersion, s.path(""))
@@ -141,8 +153,8 @@ func (s *Store) readFormat() (f format, fresh bool, err error) {
 	return f, false, nil
 }
 
-// settle fixes the folder's settings: its first opener chooses, the others follow.
-func (s *Store) settle(f format, fresh, first bool) (format, error) {
+// agree fixes the folder's settings: its first opener chooses, the others follow, but may make the time to settle longer.
+func (s *Store) agree(f format, fresh, first bool) (format, error) {
 	if !fresh && s.o.Plain && !f.Plain {
 		return f, fmt.Errorf("%w: the folder was created without --plain: use another --dir, or remove %s", ErrIncompatible, s.path(""))
 	}
@@ -153,7 +165,11 @@ func (s *Store) settle(f format, fresh, first bool) (format, error) {
 		if want := s.o.Live; want != "" && want != f.Live {
 			return f, fmt.Errorf("%w: processes that have the folder open use the live link %s, not %s: stop them first", ErrIncompatible, f.Live, want)
 		}
-		return f, nil
+		if s.o.Settle <= f.Settle {
+			return f, nil
+		}
+		f.Settle = s.o.Settle
+		return f, s.writeFormat(f)
 	}
 	if fresh {
 		if err := s.probe(); err != nil {
@@ -174,14 +190,21 @@ func (s *Store) settle(f format, fresh, first bool) (format, error) {
 		}
 	}
 	f.Live = live
+	if s.o.Settle != 0 {
+		f.Settle = max(0, s.o.Settle)
+	}
 	if f == old {
 		return f, nil
 	}
+	return f, s.writeFormat(f)
+}
+
+func (s *Store) writeFormat(f format) error {
 	b, err := f.text()
 	if err != nil {
-		return f, err
+		return err
 	}
-	return f, s.writeDurable("format", b)
+	return s.writeDurable("format", b)
 }
 
 // text is the content of the file. A path that YAML does not give back as it was is refused: others would look for the

@@ -3,6 +3,8 @@ package cache
 import (
 	"log/slog"
 	"time"
+
+	"github.com/cachesrv/cachesrv/cache/internal/sys"
 )
 
 // Options configure a Store. Only Dir is required; the zero value of every other field means its default.
@@ -15,6 +17,14 @@ type Options struct {
 	// Plain makes a new folder one that two bare unlinks invalidate: no grace, no private pages, one variant per
 	// URL. It can't be changed later. Default false.
 	Plain bool
+
+	// Settle is for sources that lag: what was invalidated less than Settle ago is not stored when it is rendered anew
+	// (ErrUnsettled). It must be longer than any source ever lags behind a commit. The folder has one such time, which its
+	// users share: who opens it alone sets it; who opens it while others have it open can make it longer. Changing it
+	// drops every page. Default 0: as the folder has it, and a new folder has none; negative: none. At most MaxSettle.
+	//
+	// A bare rm can't be seen, and so settles nothing.
+	Settle time.Duration
 
 	// MaxBytes bounds the pages on disk. Default 10 GiB.
 	MaxBytes int64
@@ -46,6 +56,10 @@ type Options struct {
 
 	// BootID identifies the boot of the machine. Default: the kernel's. Tests of power cuts supply another.
 	BootID string
+
+	// BootClock is the time since the machine was booted, suspension included, by which what was invalidated settles: the same
+	// in all processes; 0: it can't be read. Default: the kernel's. Tests of sources that lag supply another.
+	BootClock func() time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -61,6 +75,9 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.InventoryTimeout, time.Second)
 	orDefault(&o.SweepInterval, 10*time.Minute)
 	orDefault(&o.Logger, slog.Default())
+	if o.BootClock == nil {
+		o.BootClock = sys.BootClock
+	}
 	return o
 }
 

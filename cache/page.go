@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cachesrv/cachesrv/cache/key"
+	"github.com/cachesrv/cachesrv/cache/position"
 )
 
 // Key is key.Key, for convenience.
@@ -19,11 +20,17 @@ type Meta struct {
 	// Expires ends the page's life; zero: it lives until invalidated.
 	Expires time.Time
 	// Grace is how long after its soft purge or expiry the page may still be served; zero: not at all.
-	Grace    time.Duration
-	Position Position // what the source contained
+	Grace time.Duration
+	// Position is what the source contained, if it says that; else the source counts as a primary that was read after the
+	// claim. A page with a position is published only if that contains what invalidations require (ErrBehind).
+	Position position.Vector
 	// Note is kept with the page for whoever published it: one line, without control characters. It is never sent, and
 	// counts with the headers. A page with a note is of the private form: another server would not know it. See Page.Noted.
 	Note string
+	// Reproduced are the headers that other servers are set to send with this page, all of them: a page that has these, in these
+	// values, and no others but its type and Server, of which each server has its own, is one that they can serve. Default none.
+	// It is not stored.
+	Reproduced http.Header
 	// Private keeps the page in its private form, which other servers don't read, though they could send it: not
 	// everybody may have it. Hits don't tell.
 	Private bool

@@ -5,12 +5,9 @@ import (
 	"fmt"
 )
 
-// Position says how much of the change history a source contains, in the text form of the source. The zero
-// Position is that of a primary read after the claim: it contains everything.
+// A Position says how much of the change history of one source was applied, in a text form that only the source's follower
+// reads. (What an answer contains, of all its sources, is a position.Vector.)
 type Position string
-
-// Primary is the position of a source that is the primary itself.
-const Primary Position = ""
 
 // SourcePosition returns how much of a source's invalidations has been applied to the pages. It is kept beside them
 // and lost with them; empty: unknown.

@@ -108,7 +108,7 @@ func quickly(t *testing.T, checks, steps string) {
 // TestSelections compares a store with the model over random histories of fills and invalidations, hard and soft, also of
 // what is being filled, by two stores of one folder, and over reopenings.
 func TestSelections(t *testing.T) {
-	quickly(t, "10", "20")
+	quickly(t, "6", "20")
 	rapid.Check(t, func(rt *rapid.T) { newHistory(t, rt).run(rt) })
 }
 

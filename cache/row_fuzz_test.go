@@ -58,7 +58,7 @@ func FuzzInventoryRow(f *testing.F) {
 		if _, err := s.Invalidate(t.Context(), Selection{Keys: []Key{keyOf("h/a")}}); err != nil {
 			t.Fatal(err)
 		}
-		if got := served(s, "h/a"); got != "" {
+		if got := servedNow(s, "h/a"); got != "" {
 			t.Errorf("after an invalidation %q is served", got)
 		}
 		if _, err := os.Lstat(filepath.Join(dir, "cache/current/pages/h/a.page")); err == nil {

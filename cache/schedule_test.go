@@ -78,7 +78,7 @@ func fillPage(t *testing.T, s *Store, k, body string, m Meta) {
 	}
 }
 
-func served(s *Store, k string) string {
+func servedNow(s *Store, k string) string {
 	h, err := s.Lookup(keyOf(k))
 	if err != nil {
 		return ""
@@ -116,7 +116,7 @@ func TestClaimInADroppedFolder(t *testing.T) {
 				f.Write([]byte("old"))
 				if _, err := s.Invalidate(context.Background(), Selection{Keys: []Key{k}}); err == nil {
 					_, perr := f.Publish(context.Background(), Meta{Status: 404, Header: plainHTML})
-					if got := served(s, k.String()); perr == nil && got == "old" {
+					if got := servedNow(s, k.String()); perr == nil && got == "old" {
 						t.Errorf("after %d claims: published and served what was invalidated since the claim", n)
 						cancel()
 					}
@@ -190,7 +190,7 @@ func TestClaimWhoseFolderWasMoved(t *testing.T) {
 	d, err := s.Invalidate(t.Context(), Selection{Keys: []Key{k}})
 	_, perr := f.Publish(t.Context(), Meta{Status: 404, Header: plainHTML})
 	f.Close()
-	if got := served(s, "h/a/x"); got != "" {
+	if got := servedNow(s, "h/a/x"); got != "" {
 		t.Errorf("invalidate: %+v %v; publish: %v; served %q", d, err, perr, got)
 	}
 }
@@ -222,7 +222,7 @@ func TestClaimInADroppedFolderAsASchedule(t *testing.T) {
 	d, err := s.Invalidate(t.Context(), Selection{Keys: []Key{k}})
 	_, perr := f.Publish(t.Context(), Meta{Status: 404, Header: plainHTML})
 	f.Close()
-	if got := served(s, "h/a/x"); got != "" {
+	if got := servedNow(s, "h/a/x"); got != "" {
 		t.Errorf("invalidate: %+v %v; publish: %v; served %q", d, err, perr, got)
 	}
 }
@@ -241,7 +241,7 @@ func TestFenceAgainstUnfence(t *testing.T) {
 		}
 		wg.Go(func() { s.Fence(context.Background(), "x") })
 		wg.Wait()
-		if _, fenced := s.FencedBy(); fenced && served(s, "h/a") != "" {
+		if _, fenced := s.FencedBy(); fenced && servedNow(s, "h/a") != "" {
 			t.Fatalf("round %d: fenced, and served", i)
 		}
 	}
@@ -294,7 +294,7 @@ func TestEvictionTakesNoMoreThanItMust(t *testing.T) {
 			}
 			left := 0
 			for i := range 23 {
-				if served(s, fmt.Sprintf("h/%d", i)) != "" {
+				if servedNow(s, fmt.Sprintf("h/%d", i)) != "" {
 					left++
 				}
 			}
@@ -307,6 +307,7 @@ func TestEvictionTakesNoMoreThanItMust(t *testing.T) {
 
 // Close does not wait for fills and invalidations.
 func TestCloseWaitsForInvalidations(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	var keys []Key
@@ -377,7 +378,7 @@ func TestIntentFromTheFuture(t *testing.T) {
 	}
 	s.Close()
 	s = openStore(t, dir)
-	if got := served(s, "h/a"); got != "" {
+	if got := servedNow(s, "h/a"); got != "" {
 		t.Errorf("served %q although an intent for its tag stands open", got)
 	}
 }
@@ -465,13 +466,14 @@ func TestLiftedFenceDropsFirst(t *testing.T) {
 	t.Log(reason)
 	s.Check(t.Context(), CheckOptions{Repair: true}) // "… then run: cachesrv check --repair …"
 	s.LiftFence(t.Context())                         // "… cachesrv fence off"
-	if got := served(s, "h/a"); got != "" {
+	if got := servedNow(s, "h/a"); got != "" {
 		t.Errorf("served %q, which Invalidate, returning nil, had dropped", got)
 	}
 }
 
 // Open discards what another process is retiring, without the lock: takes away the new current.
 func TestOpenWhileOthersRetire(t *testing.T) {
+	t.Parallel()
 	dir := inMemory(t)
 	s := openStore(t, dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -593,17 +595,17 @@ func TestLiftWhileAnInvalidationFails(t *testing.T) {
 	if err := s.Unfence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := served(s, "h/a"); got != "" {
+	if got := servedNow(s, "h/a"); got != "" {
 		t.Errorf("served %q behind the mark", got)
 	}
 	if err := s.LiftFence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := served(s, "h/a"); got != "" {
+	if got := servedNow(s, "h/a"); got != "" {
 		t.Errorf("served %q, which should have been dropped", got)
 	}
 	fillPage(t, s, "h/a", "new", Meta{})
-	if got := served(s, "h/a"); got != "new" {
+	if got := servedNow(s, "h/a"); got != "new" {
 		t.Errorf("served %q", got)
 	}
 }
@@ -701,7 +703,7 @@ func newFill(s *Store, k Key, c *claim) *Fill {
 
 // recordAt records an intent whose owner dies, at a time.
 func recordAt(g *generation, at int64) error {
-	if _, _, err := g.inv.Record(context.Background(), inventory.Invalidation{Tags: []string{"t"}}); err != nil {
+	if _, _, err := g.inv.Record(context.Background(), inventory.Invalidation{Tags: []string{"t"}}, inventory.Notice{}); err != nil {
 		return err
 	}
 	c, err := sqlite.OpenConn(inventoryPath(g), sqlite.OpenReadWrite|sqlite.OpenWAL)
@@ -715,7 +717,7 @@ func recordAt(g *generation, at int64) error {
 func inventoryPath(g *generation) string { return g.pages.Path() + "/../inventory.db" }
 
 func recordTag(g *generation) {
-	g.inv.Record(context.Background(), inventory.Invalidation{Tags: []string{"t"}})
+	g.inv.Record(context.Background(), inventory.Invalidation{Tags: []string{"t"}}, inventory.Notice{})
 }
 
 func rowsOfTag(g *generation, rows *[]inventory.Row) {
@@ -732,8 +734,8 @@ func TestPrefixMadeByHand(t *testing.T) {
 			t.Errorf("%q: a dry run: %+v, %v", path, d, err)
 		}
 		sel.DryRun = false
-		if _, err := s.Invalidate(t.Context(), sel); err != nil || served(s, "h/a/b") != "" {
-			t.Errorf("%q: %v, still served: %q", path, err, served(s, "h/a/b"))
+		if _, err := s.Invalidate(t.Context(), sel); err != nil || servedNow(s, "h/a/b") != "" {
+			t.Errorf("%q: %v, still served: %q", path, err, servedNow(s, "h/a/b"))
 		}
 	}
 	s := openStore(t, t.TempDir())

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/cachesrv/cachesrv/cache/key"
+	"github.com/cachesrv/cachesrv/cache/position"
 )
 
 // A Selection names what an invalidation drops: the union of its fields.
@@ -13,6 +14,19 @@ type Selection struct {
 	Prefixes []key.Prefix // whole subtrees
 	All      bool         // everything
 
+	// Position is what the source of a page must contain from now on, for pages that say what theirs contains
+	// (Meta.Position): the position of the database with the change that makes the invalidation necessary. Default: none.
+	//
+	// In a folder where a position was required before, and which does not settle (Options.Settle), an invalidation without one
+	// makes what is required unknown, as its change may lie behind all that were named: a page that names a source is then
+	// stored only once an invalidation has named that source again.
+	Position position.Vector
+	// PositionUnknown: the change has a position, but it could not be read. What is required is then unknown, though none was
+	// required before. Not together with Position.
+	PositionUnknown bool
+	// NoChange: the pages are not dropped for a change of what they were made from, so nothing more is required of those that
+	// come after them. Default false.
+	NoChange bool
 	// Soft turns pages into graced ones instead: served only within their grace, while a fill is under way.
 	Soft bool
 	// DryRun drops nothing and reports what would be dropped.

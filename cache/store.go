@@ -39,17 +39,20 @@ type Store struct {
 	servingLock sync.Mutex
 	serving     *flock.Flock // held shared while this process may serve
 
-	gen    atomic.Pointer[generation]
-	calls  atomic.Int64 // references to generations, of all of them
-	live   liveLink
-	memory *memory
-	twins  *twinMaker
-	keep   *upkeep
-	stats  counters
-	closed atomic.Bool
-	stamp  atomic.Uint64 // source of unique nanosecond stamps
-	serial atomic.Uint64 // source of unique names in the trash
-	retire sync.Mutex    // one retirement at a time in this process
+	gen     atomic.Pointer[generation]
+	calls   atomic.Int64 // references to generations, of all of them
+	live    liveLink
+	memory  *memory
+	twins   *twinMaker
+	keep    *upkeep
+	journal *journal
+	stats   counters
+	closed  atomic.Bool
+	stamp   atomic.Uint64        // source of unique nanosecond stamps
+	serial  atomic.Uint64        // source of unique names in the trash
+	retire  sync.Mutex           // one retirement at a time in this process
+	clock   func() time.Duration // since the boot
+	fresh   bool                 // this process has made the folder, and no generation in it yet
 }
 
 // Open opens DIR/cache, creating it if missing. What a crash left open is finished first; after a power cut the store
@@ -60,6 +63,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.New("open cache: Options.Dir is empty: name the folder that is to hold the cache")
 	}
 	o = o.withDefaults()
+	if o.Settle > MaxSettle {
+		return nil, fmt.Errorf("open cache in %s: Options.Settle is %s: %w", o.Dir, o.Settle, errSettle)
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err == nil {
 		err = fault.Do(fault.CacheMake, fault.Write, dir, func() error { return os.MkdirAll(filepath.Join(dir, "cache"), 0o755) })
@@ -70,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache in %s: %w: name a folder that this user may write (--dir)", o.Dir, err)
 	}
-	s := &Store{o: o, log: o.Logger, dir: dir, memory: newMemory(o.MemoryBytes)}
+	s := &Store{o: o, log: o.Logger, dir: dir, memory: newMemory(o.MemoryBytes), clock: o.BootClock}
 	s.keep = newUpkeep(s)
 	if err := s.open(ctx); err != nil {
 		s.release()
@@ -78,6 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.twins = startTwinMaker(s)
 	s.keep.start()
+	s.journal = startJournal(s.path(""))
 	return s, nil
 }
 
@@ -88,6 +95,13 @@ func (s *Store) Dir() string { return s.dir }
 
 // PageMax returns the largest body that is stored, in bytes.
 func (s *Store) PageMax() int64 { return s.o.PageMax }
+
+// MaxTags returns how many tags a page may have.
+func (s *Store) MaxTags() int { return s.o.MaxTags }
+
+// Live returns the path of the live link, through which other servers read: pages lie in Live()/pages. It names nothing
+// before Unfence, and while the folder is fenced.
+func (s *Store) Live() string { return s.live.path }
 
 // Plain reports whether the folder was created with Options.Plain.
 func (s *Store) Plain() bool { return s.o.Plain }
@@ -101,6 +115,7 @@ func (s *Store) Close() error {
 	s.twins.stop()
 	s.keep.stop()
 	err := s.leave()
+	s.journal.stop() // what was under way is written down, too
 	s.release()
 	if err != nil {
 		return fmt.Errorf("close cache in %s: %w", s.dir, err)

@@ -214,6 +214,7 @@ func TestLargePage(t *testing.T) {
 
 // TestInvalidationReachesFills runs each kind of invalidation at each moment of a fill.
 func TestInvalidationReachesFills(t *testing.T) {
+	t.Parallel()
 	kinds := map[string]func(t *testing.T, s *cache.Store) cache.Selection{
 		"key":        func(t *testing.T, s *cache.Store) cache.Selection { return byKey(t, "h/d/a") },
 		"any host":   func(t *testing.T, s *cache.Store) cache.Selection { return byKey(t, "/d/a") },

@@ -178,7 +178,7 @@ func (u *upkeep) round(ctx context.Context) {
 	defer g.drop()
 	if _, err := u.s.at.Stat(fault.GenerationStat, g.name); errors.Is(err, fs.ErrNotExist) {
 		// Its retirement was cut short before current was taken away.
-		u.warn("finish a retirement", u.s.retireGeneration(ctx, g, "left half retired", false))
+		u.warn("finish a retirement", u.s.retireGeneration(ctx, g, retirement{reason: "left half retired"}))
 		return
 	}
 	u.flush(ctx)

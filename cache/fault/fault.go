@@ -50,6 +50,9 @@ const (
 	StaleBeforePage   = "stale-before-page"   // an invalidation unlinks .stale, then the page
 	RowsBeforeUnlinks = "rows-before-unlinks" // an invalidation by tag deletes the rows, then unlinks
 	KeepRowsClaim     = "keep-rows-claim"     // an invalidation by tag unlinks the pages of its rows, and not their claims
+	SettleUnnoticed   = "settle-unnoticed"    // an invalidation by key leaves no notice of what settles
+	SettleLate        = "settle-late"         // it leaves it after its unlinks
+	SettleAtPublish   = "settle-at-publish"   // what settles is compared with the time of publication, not of the claim
 	UnlinkBeforeSeen  = "unlink-before-seen"  // hooks invalidate before COMMIT
 )
 

@@ -64,6 +64,8 @@ var (
 	PageGrace     = label("page.grace")     // rename NAME NAME.stale
 	StandingStat  = label("standing.stat")  // is a row's publication still there?
 	StripeLock    = label("stripe.lock")    // the portable back-end's lock of a page
+	PositionsStat = label("positions.stat") // is the generation marked: are positions in use in it?
+	PositionsMake = label("positions.make") // mark it
 
 	// Transactions of the inventory.
 
@@ -82,6 +84,7 @@ var (
 	HitsWrite       = label("hits.write")       // add hits
 	TotalsRead      = label("totals.read")      // number and bytes of all rows
 	SieveWrite      = label("sieve.write")      // choose what to evict
+	NoticeWrite     = label("notice.write")     // what settles, and the required position
 	PositionRead    = label("position.read")    // the position of a source
 	PositionWrite   = label("position.write")   // store it
 	InventoryCreate = label("inventory.create") // make an empty inventory
@@ -142,14 +145,15 @@ var (
 
 	// Upkeep.
 
-	UpkeepLock  = label("upkeep.lock")  // one process at a time
-	TrashRead   = label("trash.read")   // list the trash
-	TrashRemove = label("trash.remove") // remove what was dropped
-	EvictStat   = label("evict.stat")   // is a fill under way?
-	SweepRead   = label("sweep.read")   // list a folder of pages/
-	SweepStat   = label("sweep.stat")   // what an entry is
-	SweepRemove = label("sweep.remove") // remove an empty folder
-	RowClaim    = label("row.claim")    // is there a claim of this row's page?
-	CheckRead   = label("check.read")   // what check looks at
-	CheckRepair = label("check.repair") // rename to the trash
+	UpkeepLock   = label("upkeep.lock")   // one process at a time
+	TrashRead    = label("trash.read")    // list the trash
+	TrashRemove  = label("trash.remove")  // remove what was dropped
+	EvictStat    = label("evict.stat")    // is a fill under way?
+	SweepRead    = label("sweep.read")    // list a folder of pages/
+	SweepStat    = label("sweep.stat")    // what an entry is
+	SweepRemove  = label("sweep.remove")  // remove an empty folder
+	RowClaim     = label("row.claim")     // is there a claim of this row's page?
+	JournalWrite = label("journal.write") // append to a log
+	CheckRead    = label("check.read")    // what check looks at
+	CheckRepair  = label("check.repair")  // rename to the trash
 )

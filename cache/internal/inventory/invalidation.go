@@ -34,9 +34,9 @@ func scanInvalidation(s *sqlite.Stmt) Invalidation {
 // keptInvalidations bounds the table. A fill that noted a counter older than what is kept gives up.
 const keptInvalidations = 10_000
 
-// Record stores an invalidation as an intent: fills that commit their row later see it, and the rows of the others
+// Record stores an invalidation as an intent, with its notice: fills that commit their row later see it, and the rows of the others
 // can be read when Record has returned, up to the id it returns with its number.
-func (db *DB) Record(ctx context.Context, i Invalidation) (seq, newest int64, err error) {
+func (db *DB) Record(ctx context.Context, i Invalidation, n Notice) (seq, newest int64, err error) {
 	err = db.write(ctx, fault.IntentRecord, "record an invalidation", func(c *sqlite.Conn) error {
 		if err := run(c, `INSERT INTO invalidation(at, done, soft, tags, prefixes, cause) VALUES(?, 0, ?, ?, ?, ?)`,
 			func(s *sqlite.Stmt) {
@@ -49,6 +49,9 @@ func (db *DB) Record(ctx context.Context, i Invalidation) (seq, newest int64, er
 			return err
 		}
 		seq = c.LastInsertRowID()
+		if err := db.notify(c, n); err != nil {
+			return err
+		}
 		return run(c, `SELECT max(id) FROM publication`, nil, func(s *sqlite.Stmt) error {
 			newest = s.ColumnInt64(0)
 			return nil
@@ -120,10 +123,14 @@ func (db *DB) Sources(ctx context.Context) (positions map[string]string, err err
 // SetSource stores the position of a source.
 func (db *DB) SetSource(ctx context.Context, name, position string) error {
 	return db.write(ctx, fault.PositionWrite, "store a position", func(c *sqlite.Conn) error {
-		return run(c, `INSERT INTO source VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET position = excluded.position`,
-			func(s *sqlite.Stmt) {
-				s.BindText(1, name)
-				s.BindText(2, position)
-			}, nil)
+		return setSource(c, name, position)
 	})
+}
+
+func setSource(c *sqlite.Conn, name, position string) error {
+	return run(c, `INSERT INTO source VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET position = excluded.position`,
+		func(s *sqlite.Stmt) {
+			s.BindText(1, name)
+			s.BindText(2, position)
+		}, nil)
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Version is that of the schema. An inventory of another one is not opened.
-const Version = 1
+const Version = 2
 
 const schema = `
 CREATE TABLE publication(
@@ -54,6 +54,17 @@ CREATE TABLE invalidation(
 	cause TEXT NOT NULL
 );
 CREATE INDEX invalidation_open ON invalidation(seq) WHERE done = 0;
+CREATE TABLE settling( -- what was invalidated lately; see Settling
+	name TEXT PRIMARY KEY,
+	at   INTEGER NOT NULL, -- nanoseconds of the boot-time clock, as is the next
+	bare INTEGER NOT NULL  -- when it last was without a position; 0: not
+) WITHOUT ROWID;
+CREATE TABLE required( -- one row; see Required
+	position TEXT NOT NULL,
+	whole    INTEGER NOT NULL,
+	former   TEXT NOT NULL -- separated by LF
+);
+INSERT INTO required VALUES('', 0, '');
 CREATE TABLE source(name TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE total(pages INTEGER NOT NULL, bytes INTEGER NOT NULL, hand INTEGER NOT NULL, next INTEGER NOT NULL);
 INSERT INTO total VALUES(0, 0, 0, 1);
@@ -70,8 +81,12 @@ var ErrBusy = errors.New("inventory busy")
 
 // DB is an open inventory. Its methods may be called concurrently.
 type DB struct {
-	path    string
-	timeout time.Duration
+	path     string
+	timeout  time.Duration
+	settling Settling
+	maxNames int // that settle
+	named    int // of those, what the writer has noted since it last pruned them
+
 	writer  chan *sqlite.Conn // one: the lock of writers in this process
 	readers chan *sqlite.Conn
 	closing sync.Once
@@ -80,11 +95,18 @@ type DB struct {
 // readers per process. Reads are short (microseconds), save listings.
 const readerCount = 4
 
-// Create makes a new, empty inventory, which must not exist yet.
-func Create(path string) error {
+// A First is what a new inventory begins with: what is left of the one before it.
+type First struct {
+	Sources  map[string]string // positions of sources
+	Required Required
+	Settles  time.Duration // the time at which everything was invalidated; 0: no Settling
+}
+
+// Create makes a new inventory without pages, which must not exist yet.
+func Create(path string, first First) error {
 	err := fault.Enter(fault.InventoryCreate, fault.Write, path)
 	if err == nil {
-		err = fault.Leave(fault.InventoryCreate, create(path))
+		err = fault.Leave(fault.InventoryCreate, create(path, first))
 	}
 	if err != nil {
 		return fmt.Errorf("create inventory %s: %w", path, err)
@@ -92,7 +114,7 @@ func Create(path string) error {
 	return nil
 }
 
-func create(path string) error {
+func create(path string, first First) error {
 	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
 	if err != nil {
 		return err
@@ -100,18 +122,35 @@ func create(path string) error {
 	if err = sqlitex.ExecuteTransient(c, "PRAGMA synchronous=off", nil); err == nil {
 		err = sqlitex.ExecuteScript(c, fmt.Sprintf("%s PRAGMA user_version=%d;", schema, Version), nil) // one transaction
 	}
+	if err == nil {
+		err = first.write(c)
+	}
 	if closeErr := c.Close(); err == nil {
 		err = closeErr
 	}
 	return err
 }
 
+func (f First) write(c *sqlite.Conn) (err error) {
+	for name, position := range f.Sources {
+		if err := setSource(c, name, position); err != nil {
+			return err
+		}
+	}
+	if f.Settles > 0 {
+		if err := settle(c, Everything, f.Settles, false); err != nil {
+			return err
+		}
+	}
+	return writeRequired(c, f.Required)
+}
+
 // Open opens an inventory that Create made. Waits for its lock end after timeout.
-func Open(path string, timeout time.Duration) (*DB, error) {
+func Open(path string, timeout time.Duration, settling Settling) (*DB, error) {
 	if err := fault.Enter(fault.InventoryOpen, fault.Read, path); err != nil {
 		return nil, fmt.Errorf("open inventory %s: %w", path, err)
 	}
-	db, err := openAll(path, timeout)
+	db, err := openAll(path, timeout, settling)
 	if failed := fault.Leave(fault.InventoryOpen, err); failed != nil {
 		if err == nil {
 			_ = db.Close()
@@ -121,9 +160,9 @@ func Open(path string, timeout time.Duration) (*DB, error) {
 	return db, nil
 }
 
-func openAll(path string, timeout time.Duration) (*DB, error) {
+func openAll(path string, timeout time.Duration, settling Settling) (*DB, error) {
 	db := &DB{
-		path: path, timeout: timeout,
+		path: path, timeout: timeout, settling: settling, maxNames: maxNames,
 		writer: make(chan *sqlite.Conn, 1), readers: make(chan *sqlite.Conn, readerCount),
 	}
 	for i := range readerCount + 1 {

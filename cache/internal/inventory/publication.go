@@ -4,10 +4,12 @@ import (
 	"context"
 	"math"
 	"strings"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/cachesrv/cachesrv/cache/fault"
+	"github.com/cachesrv/cachesrv/cache/position"
 )
 
 // An Identity tells one publication from all others: inode numbers are used again at once, stamps are not.
@@ -93,15 +95,35 @@ type Earlier struct {
 	Twins, Graced bool
 }
 
-// Publish stores a row, unless an invalidation newer than noted concerns the page; then it reports false. Which
-// ones concern it is the caller's to say. Both happen in one transaction: either the fill sees the invalidation, or
-// the invalidation sees the row. The row is committed before the page gets its name.
+// A Fill is what decides, besides its row, whether a page may be published.
+type Fill struct {
+	Noted    int64                    // the Counter after its claim
+	Concerns func(*Invalidation) bool // whether an invalidation newer than that does
+	Claimed  time.Duration            // when it was claimed, by the clock of the Settling
+	Names    []string                 // by which a Settling knows the page
+	Position position.Vector          // what its source contains, if that was said
+}
+
+// A Verdict says whether a page may be published.
+type Verdict int
+
+// Verdicts. The first that holds is given.
+const (
+	Clear     Verdict = iota
+	Disturbed         // it was invalidated since its claim
+	Behind            // its source lacks what is required
+	Unsettled         // it was invalidated too short a time before its claim
+)
+
+// Publish stores a row, unless an invalidation newer than the fill concerns the page, or another verdict stands against it;
+// then it says for how long the next fill will fare the same, if it can. All happens in one transaction: either the fill sees
+// the invalidation, or the invalidation sees the row. The row is committed before the page gets its name.
 //
 // It also tells what earlier publications, of this file or of sibling (the key's other form), may have left. That is
 // complete: a twin or a graced page is noted before it gets its name, and a row is deleted only when they are gone.
-func (db *DB) Publish(ctx context.Context, r *Row, sibling string, noted int64, concerns func(*Invalidation) bool) (earlier []Earlier, ok bool, err error) {
+func (db *DB) Publish(ctx context.Context, r *Row, sibling string, f *Fill) (earlier []Earlier, v Verdict, left time.Duration, err error) {
 	err = db.write(ctx, fault.RowCommit, "store a publication", func(c *sqlite.Conn) error {
-		if ok, err = undisturbed(c, noted, concerns); err != nil || !ok {
+		if v, left, err = db.judge(c, f); err != nil || v != Clear {
 			return err
 		}
 		if err := run(c, `SELECT file, twins, graced FROM publication WHERE file IN (?, ?)`,
@@ -146,10 +168,25 @@ func (db *DB) Publish(ctx context.Context, r *Row, sibling string, noted int64, 
 		}
 		return nil
 	})
-	ok = ok && err == nil
-	fault.Saw(fault.RowCommit, ok)
+	fault.Saw(fault.RowCommit, v == Clear && err == nil)
 	fault.Saw(fault.RowCommit, earlier)
-	return earlier, ok, err
+	return earlier, v, left, err
+}
+
+// judge says whether a page may be published now.
+func (db *DB) judge(c *sqlite.Conn, f *Fill) (v Verdict, left time.Duration, err error) {
+	if ok, err := undisturbed(c, f.Noted, f.Concerns); err != nil || !ok {
+		return Disturbed, 0, err
+	}
+	if len(f.Position) > 0 {
+		if required, err := readRequired(c); err != nil || !required.Admits(f.Position) {
+			return Behind, 0, err
+		}
+	}
+	if left, err = db.left(c, f); err != nil || left > 0 {
+		return Unsettled, left, err
+	}
+	return Clear, 0, nil
 }
 
 // undisturbed reports whether no invalidation after noted concerns a page. Where rows it would have to look at are

@@ -2,9 +2,11 @@ package sys
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -116,6 +118,33 @@ func BootID(l fault.Label) (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	err = fault.Leave(l, err)
 	return strings.TrimSpace(string(b)), err
+}
+
+// BootClock is the time since the boot, suspension included: the same in all processes. 0: it can't be read.
+func BootClock() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// LockOwner returns the process that has a file locked with flock, by the inode's number; 0 if none is known: it may be of another
+// pid namespace.
+func LockOwner(inode uint64) (pid int) {
+	b, err := os.ReadFile("/proc/locks") // proc_locks(5): 1: FLOCK ADVISORY WRITE 2301 08:01:1835011 0 EOF
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) >= 6 && f[1] == "FLOCK" && f[3] == "WRITE" && strings.HasSuffix(f[5], ":"+strconv.FormatUint(inode, 10)) {
+			if pid, err := strconv.Atoi(f[4]); err == nil && pid > 0 {
+				return pid
+			}
+		}
+	}
+	return 0
 }
 
 // Free returns the bytes and inodes an unprivileged user may still use. Inodes is -1 where they aren't counted.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,6 +57,18 @@ func BootID(fault.Label) (string, error) {
 	}
 	return "", errors.ErrUnsupported
 }
+
+// BootClock is the time since the boot, suspension included (macOS's CLOCK_MONOTONIC): the same in all processes.
+func BootClock() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// LockOwner is not known here.
+func LockOwner(uint64) (pid int) { return 0 }
 
 // Free returns the bytes and inodes an unprivileged user may still use.
 func Free(_ fault.Label, d *Dir) (bytes, inodes int64, err error) {
