@@ -15,12 +15,15 @@ import (
 // take answers with what the origin has sent.
 func (fe *fetch) take(ctx context.Context, resp *http.Response) {
 	p, a := fe.p, fe.a
+	fe.resp = resp
 	switch {
 	case resp.StatusCode == http.StatusNotModified && fe.old.page():
 		_ = resp.Body.Close()
 		status := fe.forward + "; fwd-status=304"
 		if fe.renewed(ctx, resp.StatusCode, resp.Header) {
 			status += "; stored"
+		} else {
+			status += detail(fe.unstoredFor)
 		}
 		p.answer(a, fe.old, status) // if it was invalidated meanwhile: it was right when it was asked for
 		return
@@ -65,6 +68,7 @@ func (fe *fetch) gracedThere() bool {
 func (fe *fetch) judge(resp *http.Response) (m cache.Meta, why string, lasting bool) {
 	v := httpcache.Judge(httpcache.Exchange{
 		Method: http.MethodGet, Request: seen(fe.request), Status: resp.StatusCode, Header: resp.Header, Sent: fe.sentAt, Received: fe.received,
+		Host: fe.old.slot.Host,
 	}, fe.p.policy)
 	switch {
 	case v.Why != "":
@@ -78,27 +82,71 @@ func (fe *fetch) judge(resp *http.Response) (m cache.Meta, why string, lasting b
 	case resp.ContentLength > fe.p.o.Store.PageMax():
 		return m, "too large", true
 	}
+	at, why := positionOf(resp.Header)
+	if why != "" {
+		return m, why, true
+	}
 	fe.life = v.Life
 	m = fe.p.meta(v, resp.StatusCode, fe.received)
+	m.Position = at
 	if !m.Expires.IsZero() && !m.Expires.After(fe.received) {
 		return m, "neither fresh nor with a validator", true
 	}
 	return m, "", false
 }
 
+// errTrailers: what a page depends on came behind it, where nobody reads it.
+var errTrailers = errors.New("its trailers tell caches something")
+
 // publish ends the fill, with a page or without.
-func (fe *fetch) publish(ctx context.Context, m cache.Meta) (cache.Hit, error) {
-	hit, err := fe.fill.Publish(context.WithoutCancel(ctx), m)
+func (fe *fetch) publish(ctx context.Context, m cache.Meta) (hit cache.Hit, err error) {
+	if fe.tellsInTrailers() {
+		_ = fe.fill.Close()
+		err = errTrailers
+	} else {
+		hit, err = fe.fill.Publish(context.WithoutCancel(ctx), m)
+	}
 	if err == nil && fe.newForm {
 		fe.p.forms.add(fe.fill.Key().Default())
 	}
 	fe.leave()
 	if err != nil {
-		if why, lasting := fe.p.unpublished(fe.fill.Key(), err); lasting {
-			fe.p.notPages.remember(fe.fill.Key(), why, notPageLife)
-		}
+		fe.unpublished(fe.fill.Key(), err)
 	}
 	return hit, err
+}
+
+// tellsInTrailers reports whether an answer that was read to its end had fields for caches behind it.
+func (fe *fetch) tellsInTrailers() bool {
+	if fe.resp != nil {
+		for name := range fe.resp.Trailer {
+			if httpcache.IsForCaches(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unpublished draws the consequences of what came not being stored: whether the next answer will fare the same; and that the
+// old page goes, as it does not have the new one's tags, and if that is too old already, so is the old one. An origin that is
+// behind what another page required, and trouble of the store's own, say nothing about either.
+func (fe *fetch) unpublished(k cache.Key, err error) {
+	life := notPageLife
+	switch {
+	case errors.Is(err, errSlow):
+		fe.unstoredFor = "slow"
+	case errors.Is(err, errTrailers):
+		fe.unstoredFor = "response has trailers"
+	default:
+		fe.unstoredFor, life = fe.p.unpublished(k, err)
+	}
+	if life > 0 {
+		fe.p.notPages.remember(k, fe.unstoredFor, life)
+	}
+	if fe.replaces && (life > 0 && fe.unstoredFor != behind || errors.Is(err, cache.ErrInvalidated)) {
+		fe.p.drop("replaced by an answer that can't be stored", k)
+	}
 }
 
 // failed answers when the origin did not: with the page that is there, if its life allows that.

@@ -25,11 +25,14 @@ type fetch struct {
 	bound    *time.Timer    // ends it, until an answer is sent on
 	forward  string         // why, for Cache-Status
 	newForm  bool           // of a URL that has others
-	life     httpcache.Life // of what came
+	replaces bool           // old was there; old itself is the request's, and may end before what is in the background
+	resp     *http.Response // what came; nil: an answer to HEAD
+	life     httpcache.Life // its
 	sentAt   time.Time
 	received time.Time
 
-	handedOver bool // fill, leave and cancel are now the business of the goroutine that stores the rest
+	unstoredFor string // why it was not stored; "": it was, or that is not known yet
+	handedOver  bool   // fill, leave and cancel are now the business of the goroutine that stores the rest
 }
 
 // ask asks the origin under a claim, and answers. The flight is left as soon as it is known what becomes of the page,
@@ -41,7 +44,7 @@ func (p *Proxy) ask(a *asked, f *found, fill *cache.Fill, leave func()) {
 	stop := context.AfterFunc(p.ctx, cancel)
 	bound := time.AfterFunc(p.timeout, cancel)
 	fe := &fetch{
-		p: p, a: a, request: a.r.Header, old: f, fill: fill, forward: forwarded(f), newForm: f.slot.Variant != "" && !f.page(), leave: leave, bound: bound,
+		p: p, a: a, request: a.r.Header, old: f, fill: fill, forward: forwarded(f), newForm: f.slot.Variant != "" && !f.page(), replaces: f.page(), leave: leave, bound: bound,
 		cancel: func() { bound.Stop(); stop(); cancel() },
 	}
 	defer func() {

@@ -54,6 +54,7 @@ func (f *flights) join(url cache.Key) (leave func(), busy *flight) {
 // requests don't queue for each other (hit-for-miss).
 type notPages struct {
 	until *otter.Cache[cache.Key, noted]
+	store *cache.Store // which notes why, for explain
 }
 
 type noted struct {
@@ -61,12 +62,13 @@ type noted struct {
 	until time.Time
 }
 
-func newNotPages() *notPages {
-	return &notPages{otter.Must(&otter.Options[cache.Key, noted]{MaximumSize: maxNotPages})}
+func newNotPages(store *cache.Store) *notPages {
+	return &notPages{otter.Must(&otter.Options[cache.Key, noted]{MaximumSize: maxNotPages}), store}
 }
 
 func (n *notPages) remember(k cache.Key, why string, life time.Duration) {
 	n.until.Set(k, noted{why, time.Now().Add(life)})
+	n.store.NoteUnstored(k, why)
 }
 
 func (n *notPages) find(k cache.Key) (why string, ok bool) {

@@ -43,6 +43,9 @@ func (p *Proxy) HoldFlights() (release func()) {
 // EndFlight counts one more flight that has ended, as its end does.
 func (p *Proxy) EndFlight() { p.flights.ended.Add(1) }
 
+// Forget forgets what is no page.
+func (p *Proxy) Forget() { p.notPages = newNotPages(p.o.Store) }
+
 // Waiting counts the requests that wait for another one's fill.
 func (p *Proxy) Waiting() int64 { return p.waiting.Load() }
 

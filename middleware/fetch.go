@@ -26,6 +26,12 @@ func (p *Proxy) fetch(a *asked, f *found) {
 			if why == originFailed && p.cover(a, f, "hit") {
 				return // it failed a moment ago; asking again would only make the client wait for that
 			}
+			if why == settling || why == behind {
+				if g := p.graced(a, f); g != nil {
+					p.answerGraced(a, g, "hit")
+					return
+				}
+			}
 			p.pass(a.w, a.r, forwarded(f)+detail(why))
 			return
 		}
@@ -131,7 +137,7 @@ func (p *Proxy) lead(a *asked, f *found, leave func(), patience <-chan time.Time
 		}
 		if !errors.Is(err, cache.ErrClaimed) {
 			leave()
-			if a.r.Context().Err() == nil {
+			if a.r.Context().Err() == nil && !errors.Is(err, errRetired) {
 				p.trouble.log(p.log, slog.LevelError, "a page can't be claimed; answering past the cache", "key", f.slot, "err", err)
 			}
 			p.pass(a.w, a.r, forwarded(f)+"; detail=store")
@@ -168,7 +174,7 @@ func (p *Proxy) lead(a *asked, f *found, leave func(), patience <-chan time.Time
 // the page belongs into another slot; if that keeps changing, it is as good as claimed by others.
 func (p *Proxy) claim(a *asked, f *found) (fill *cache.Fill, usable bool, err error) {
 	for range maxRounds {
-		if fill, err = p.o.Store.Claim(a.r.Context(), f.slot); err != nil {
+		if fill, err = p.take(a.r.Context(), f.slot); err != nil {
 			return nil, false, err
 		}
 		if !f.page() && f.slot == a.key && a.ended == p.flights.ended.Load() {

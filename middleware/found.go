@@ -142,13 +142,23 @@ func (p *Proxy) answer(a *asked, f *found, status string) {
 func storedHeader(v httpcache.Verdict, received time.Time) http.Header {
 	h := v.Header
 	delete(h, "Cache-Status") // of this answer, as what caches nearer to the origin do with the next one is another thing
-	if v.Life.Note() == "" {
-		delete(h, "Date") // it lives until it is invalidated, and may be served by others, who send their own
+	if v.Life.Note() == "" {  // it lives until it is invalidated, and may be served by others, who send their own
+		delete(h, "Date")
+		delete(h, "Accept-Ranges")
+		if encodingOnly(h["Vary"]) {
+			delete(h, "Vary")
+		}
 	} else if len(h["Date"]) == 0 {
 		h.Set("Date", received.UTC().Format(http.TimeFormat)) // RFC 9110, 6.6.1
 	}
 	cache.SpellPlain(h)
 	return h
+}
+
+// encodingOnly reports whether all that a response says it varies on is what the client accepts of codings: whoever serves a page
+// that lives until it is invalidated says that of himself (static.Serve).
+func encodingOnly(vary []string) bool {
+	return !slices.ContainsFunc(httpcache.Elements(vary), func(name string) bool { return !strings.EqualFold(name, "Accept-Encoding") })
 }
 
 // keptFor is how long a page with a validator is kept past its freshness: asking whether it has changed costs the origin
@@ -157,7 +167,11 @@ const keptFor = 24 * time.Hour
 
 // meta says how an answer is stored.
 func (p *Proxy) meta(v httpcache.Verdict, status int, received time.Time) cache.Meta {
-	m := cache.Meta{Status: status, Header: storedHeader(v, received), Note: v.Life.Note()}
+	m := cache.Meta{Status: status, Header: storedHeader(v, received), Tags: v.Tags, Note: v.Life.Note(), Reproduced: p.pageHeaders}
+	if p.ownValidators && m.Note == "" {
+		delete(m.Header, "Etag")
+		delete(m.Header, "Last-Modified")
+	}
 	if !v.Life.Must {
 		m.Grace = p.o.Grace
 	}

@@ -46,7 +46,7 @@ func (p *Proxy) head(a *asked, f *found) {
 	p.origin.Pass(a.w, p.shared(a.r.Context(), a.r, a.key), func(resp *http.Response) error {
 		defer fe.end()
 		a.w.Header().Del("Cache-Status")
-		defer addStatus(resp.Header, status)
+		defer forClient(resp.Header, status)
 		fe.received = time.Now()
 		switch {
 		case resp.StatusCode != f.hit.Meta.Status:

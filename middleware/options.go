@@ -57,6 +57,8 @@ type Options struct {
 	IgnoreQuery []string
 	// Skipper, if not nil, reports requests that pass the cache by.
 	Skipper func(*http.Request) bool
+	// Bypass, if not nil, is a Skipper that says why, in a few words that clients are told (Cache-Status); "": not by it.
+	Bypass func(*http.Request) string
 	// PublicCookies lists cookies (names, or prefixes that end in "*") that mean nothing to the pages, as those of
 	// analytics; handlers of pages don't see them. Any other cookie makes a request private: it passes the cache
 	// by. Default none.
@@ -105,6 +107,7 @@ type Cache struct {
 	notPages *notPages
 	trouble  limited // with the store, or with Options.Authorize
 	trap     limited // snapshots taken too early
+	retired  atomic.Bool
 }
 
 // New returns the middleware, or what is wrong with its options.
@@ -133,7 +136,7 @@ func New(o Options) (*Cache, error) {
 			return fail("parameter %q is in Options.Query and in Options.IgnoreQuery", name)
 		}
 	}
-	c := &Cache{o: o, log: o.Logger, notPages: newNotPages()}
+	c := &Cache{o: o, log: o.Logger, notPages: newNotPages(o.Store)}
 	if c.log == nil {
 		c.log = slog.Default()
 	}

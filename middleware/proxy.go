@@ -22,10 +22,11 @@ type ProxyOptions struct {
 	Store *cache.Store
 	// Origin is asked for what the store does not have.
 	Origin *origin.Origin
-	// Hosts, IgnoreQuery, Skipper and PublicCookies are those of Options.
+	// Hosts, IgnoreQuery, Skipper, Bypass and PublicCookies are those of Options.
 	Hosts         []string
 	IgnoreQuery   []string
 	Skipper       func(*http.Request) bool
+	Bypass        func(*http.Request) string
 	PublicCookies []string
 	// MaxWait bounds how long a request waits for another one's fill before it is passed. Of those that wait for the same
 	// URL at most 64 are with the origin at a time; the others wait on. Who comes within the next 10 s is passed at once.
@@ -50,6 +51,12 @@ type ProxyOptions struct {
 	// ClientControl is the Cache-Control of pages that live until they are invalidated and have none of their own.
 	// Default static.DefaultCacheControl.
 	ClientControl string
+	// PageHeaders are sent with every page by another server that answers from the published pages: with all of these headers,
+	// and no others, a page is one that it can serve (cache.Meta.Reproduced). Default none.
+	PageHeaders http.Header
+	// OwnValidators has pages that live until they are invalidated lose their origin's ETag and Last-Modified: their tag is then
+	// made of their content, as by other servers that answer from them. Default false: what the origin says is kept.
+	OwnValidators bool
 	// Logger receives what operators should know. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -67,6 +74,9 @@ type Proxy struct {
 	pages      func(r *http.Request, target string) []cache.Key
 	timeout    time.Duration // fetchTimeout, but for tests
 	forms      forms
+
+	pageHeaders   http.Header
+	ownValidators bool
 
 	ctx        context.Context // of fetches that no client waits for any more
 	cancel     context.CancelFunc
@@ -86,7 +96,7 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 		o.Query = []string{key.AllQueries}
 	}
 	c, err := New(Options{
-		Store: o.Store, Hosts: o.Hosts, Query: o.Query, IgnoreQuery: o.IgnoreQuery, Skipper: o.Skipper, PublicCookies: o.PublicCookies,
+		Store: o.Store, Hosts: o.Hosts, Query: o.Query, IgnoreQuery: o.IgnoreQuery, Skipper: o.Skipper, Bypass: o.Bypass, PublicCookies: o.PublicCookies,
 		MaxWait: o.MaxWait, Grace: o.Grace, ClientControl: o.ClientControl, Logger: o.Logger,
 	})
 	if err != nil {
@@ -95,9 +105,13 @@ func NewProxy(o ProxyOptions) (*Proxy, error) {
 	if o.Store.Plain() && !o.Policy.UntilInvalidated {
 		return nil, fmt.Errorf("middleware: a plain folder has no place for pages that expire: use the policy until-invalidated, or another folder")
 	}
-	p := &Proxy{Cache: c, origin: o.Origin, policy: o.Policy, directives: o.ClientDirectives, timeout: fetchTimeout, pages: o.Pages, renews: make(chan struct{}, maxRenewals)}
+	p := &Proxy{Cache: c, origin: o.Origin, policy: o.Policy, directives: o.ClientDirectives, timeout: fetchTimeout, pages: o.Pages, renews: make(chan struct{}, maxRenewals),
+		pageHeaders: o.PageHeaders, ownValidators: o.OwnValidators}
 	if p.pages == nil {
 		p.pages = p.ownPages
+	}
+	if p.policy.MaxTags == 0 {
+		p.policy.MaxTags = o.Store.MaxTags()
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil
@@ -216,10 +230,14 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, status string) {
 	setStatus(w, status)
 	p.origin.Pass(w, r, func(resp *http.Response) error {
 		w.Header().Del("Cache-Status")
-		addStatus(resp.Header, status)
+		forClient(resp.Header, status)
 		return nil
 	})
 }
 
-// addStatus adds our part to what caches nearer to the origin say (RFC 9211, 2).
-func addStatus(h http.Header, parameters string) { h.Add("Cache-Status", "cachesrv; "+parameters) }
+// forClient makes the header of an origin's answer one for the client: it adds our part to what caches nearer to the origin
+// say (RFC 9211, 2), and takes out what was meant for us alone. Whoever reads that reads it before.
+func forClient(h http.Header, parameters string) {
+	httpcache.StripForCaches(h)
+	h.Add("Cache-Status", "cachesrv; "+parameters)
+}

@@ -27,7 +27,7 @@ func (fe *fetch) relay(resp *http.Response, why string, lasting bool) {
 	}
 	defer fe.ofOneClient(resp.Body)()
 	httpcache.HopByHop(resp.Header)
-	addStatus(resp.Header, fe.forward+detail(why))
+	forClient(resp.Header, fe.forward+detail(why))
 	origin.SetHeader(a.w.Header(), resp)
 	a.w.WriteHeader(resp.StatusCode)
 	sendRest(a.w, resp.Body, true)

@@ -49,11 +49,11 @@ func (p *Proxy) renew(a *asked, f *found) bool {
 func (fe *fetch) renewInBackground(ctx context.Context, r *http.Request, k, slot cache.Key) {
 	p := fe.p
 	var err error
-	if fe.fill, err = p.o.Store.Claim(ctx, slot); err != nil {
+	if fe.fill, err = p.take(ctx, slot); err != nil {
 		return // another process renews it
 	}
 	f, err := p.find(k, fe.request)
-	fe.old = f
+	fe.old, fe.replaces = f, f.page()
 	defer f.close()
 	if err != nil || f.slot != slot || f.life.FreshAt(time.Now()) {
 		return // it was dropped meanwhile, or renewed
@@ -64,6 +64,7 @@ func (fe *fetch) renewInBackground(ctx context.Context, r *http.Request, k, slot
 		return
 	}
 	defer resp.Body.Close()
+	fe.resp = resp
 	switch {
 	case resp.StatusCode == http.StatusNotModified:
 		fe.renewed(ctx, resp.StatusCode, resp.Header)
@@ -86,7 +87,7 @@ func (fe *fetch) renewInBackground(ctx context.Context, r *http.Request, k, slot
 	if err := fe.readAll(resp); err != nil {
 		fe.end()
 		if errors.Is(err, cache.ErrTooLarge) {
-			p.drop("too large by now", f.slot)
+			fe.unpublished(f.slot, err)
 		}
 		return
 	}
@@ -99,9 +100,11 @@ func (fe *fetch) renewInBackground(ctx context.Context, r *http.Request, k, slot
 // it did; old is then what was published.
 func (fe *fetch) renewed(ctx context.Context, status int, received http.Header) bool {
 	p, old := fe.p, fe.old
+	fe.replaces = true
 	v := httpcache.Freshen(httpcache.Exchange{
 		Method: http.MethodGet, Request: seen(fe.request), Status: status, Header: received, Sent: fe.sentAt, Received: fe.received,
-	}, old.hit.Meta.Status, old.hit.Meta.Header, old.life, p.policy)
+		Host: old.slot.Host,
+	}, old.hit.Meta.Status, old.hit.Meta.Header, old.hit.Meta.Tags, old.life, p.policy)
 	var m cache.Meta
 	why := v.Why
 	if why == "" { // else the verdict has nothing to store
@@ -111,6 +114,9 @@ func (fe *fetch) renewed(ctx context.Context, status int, received http.Header) 
 	}
 	if why == "" && untold(v.Life.Vary) {
 		why = variesOnUntold
+	}
+	if why == "" { // an answer without a position says nothing of the one that came with the page
+		m.Position, why = positionOf(received)
 	}
 	if why != "" {
 		fe.end()

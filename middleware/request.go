@@ -35,6 +35,10 @@ func (c *Cache) identify(r *http.Request) (k cache.Key, bypass string, err error
 		return k, "header", nil
 	case c.o.Skipper != nil && c.o.Skipper(r):
 		return k, "skipped", nil
+	case c.o.Bypass != nil:
+		if why := c.o.Bypass(r); why != "" {
+			return k, why, nil
+		}
 	}
 	if k, bypass, err = c.key(r); bypass != "" || err != nil {
 		return k, bypass, err
@@ -142,6 +146,9 @@ func (c *Cache) private(h http.Header) string {
 	}
 	return ""
 }
+
+// IsPublicCookie reports whether a cookie is one of Options.PublicCookies.
+func IsPublicCookie(public []string, name string) bool { return matchesAny(public, name) }
 
 // overridesMethod reports whether a GET asks to be taken for something else.
 func overridesMethod(h http.Header) bool {

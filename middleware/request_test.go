@@ -28,6 +28,7 @@ func TestWhichRequestsAreAnsweredFromPages(t *testing.T) {
 		Hosts: []string{"a.example", "www.a.example"}, Query: []string{"page", "q"}, IgnoreQuery: []string{"utm_*", "ref"},
 		PublicCookies: []string{"_ga*", "consent"},
 		Skipper:       func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/admin") },
+		Bypass:        func(r *http.Request) string { return r.Header.Get("X-Why") },
 	}, echoRequest)
 	// Pages that requests must not be answered from unless they are for them.
 	for _, target := range []string{"/", "/x", "/x?page=1", "/x?page=1&q=b"} {
@@ -43,6 +44,7 @@ func TestWhichRequestsAreAnsweredFromPages(t *testing.T) {
 		{"HEAD", "HEAD", "/x", nil, hit},
 		{"other method", "POST", "/x", nil, "fwd=method"},
 		{"skipper", "GET", "/admin/x", nil, "fwd=bypass; detail=skipped"},
+		{"bypass", "GET", "/x", []string{"X-Why", `it is "so"`}, `fwd=bypass; detail="it is \"so\""`},
 		{"second host", "GET", "/x", []string{"Host", "www.a.example"}, hit},
 		{"host in capitals", "GET", "/x", []string{"Host", "A.Example."}, hit},
 		{"default port", "GET", "/x", []string{"Host", "a.example:80"}, hit},

@@ -140,7 +140,7 @@ func (c *Cache) lead(w http.ResponseWriter, r *http.Request, k cache.Key, next r
 		fault.Pause(20 * time.Millisecond)
 	}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		fill, err := c.o.Store.Claim(r.Context(), k)
+		fill, err := c.take(r.Context(), k)
 		if err == nil {
 			// It may have been published between our lookup and the claim.
 			if hit, err := c.o.Store.Lookup(k); err == nil {
@@ -152,7 +152,7 @@ func (c *Cache) lead(w http.ResponseWriter, r *http.Request, k cache.Key, next r
 			return c.fill(w, r, k, fill, next, leave)
 		}
 		if !errors.Is(err, cache.ErrClaimed) {
-			if r.Context().Err() == nil {
+			if r.Context().Err() == nil && !errors.Is(err, errRetired) {
 				c.trouble.log(c.log, slog.LevelError, "a page can't be claimed; answering past the cache", "key", k, "err", err)
 			}
 			leave()
@@ -223,6 +223,7 @@ func (c *Cache) fill(w http.ResponseWriter, r *http.Request, k cache.Key, fill *
 		},
 	})
 	returned = true
+	life := notPageLife
 	if a.Passed {
 		return a.Err
 	}
@@ -233,15 +234,15 @@ func (c *Cache) fill(w http.ResponseWriter, r *http.Request, k cache.Key, fill *
 			c.answer(w, r, &hit, "fwd=uri-miss; stored")
 			return a.Err
 		}
-		a.Why, a.Lasting = c.unpublished(k, err)
+		a.Why, life = c.unpublished(k, err)
+		a.Lasting = life > 0
 		if len(a.Header()["Cache-Control"]) == 0 && len(a.Header()["Expires"]) == 0 {
 			w.Header().Set("Cache-Control", c.serving.CacheControl) // a page all the same, to the client
 		}
 	}
 	if a.Lasting {
-		life := notPageLife
 		if a.Status >= 500 {
-			life = failedLife
+			life = min(life, failedLife)
 		}
 		c.notPages.remember(k, a.Why, life)
 	}
@@ -258,19 +259,22 @@ func (c *Cache) fill(w http.ResponseWriter, r *http.Request, k cache.Key, fill *
 	return a.Err
 }
 
-// unpublished says why a page was not published, and whether the next one will fare the same.
-func (c *Cache) unpublished(k cache.Key, err error) (why string, lasting bool) {
+// unpublished says why a page was not published, and for how long the next ones will fare the same.
+func (c *Cache) unpublished(k cache.Key, err error) (why string, life time.Duration) {
+	if why, life = lagging(err); why != "" {
+		return why, life
+	}
 	switch {
 	case errors.Is(err, cache.ErrInvalidated):
-		return "invalidated", false
+		return "invalidated", 0
 	case errors.Is(err, cache.ErrFull):
 		c.trouble.log(c.log, slog.LevelWarn, "a page is not stored", "key", k, "err", err)
-		return "full", false
+		return "full", 0
 	case errors.Is(err, cache.ErrTooLarge), errors.Is(err, cache.ErrNotPlain), errors.Is(err, key.ErrInvalid):
 		c.trouble.log(c.log, slog.LevelWarn, "a page can't be stored", "key", k, "err", err)
-		return "not storable: " + err.Error(), true
+		return "not storable: " + err.Error(), notPageLife
 	default:
 		c.trouble.log(c.log, slog.LevelError, "a page can't be published; answered past the cache", "key", k, "err", err)
-		return "store", false
+		return "store", 0
 	}
 }

@@ -38,9 +38,12 @@ func (fe *fetch) storeFirst(ctx context.Context, resp *http.Response, m cache.Me
 	fe.end()
 	_ = resp.Body.Close() // its connection is one of a bounded number
 	if errors.Is(err, cache.ErrTooLarge) {
-		p.notPages.remember(fe.old.slot, "too large", notPageLife)
+		fe.unpublished(fe.old.slot, err)
 	}
-	p.pass(a.w, a.r, fe.forward+detail("not stored"))
+	if fe.unstoredFor == "" {
+		fe.unstoredFor = "not stored"
+	}
+	p.pass(a.w, a.r, fe.forward+detail(fe.unstoredFor))
 }
 
 // readAll reads an answer's body into the fill.
@@ -51,10 +54,11 @@ func (fe *fetch) readAll(resp *http.Response) error {
 
 type onlyReader struct{ io.Reader }
 
-// begin sends the status and the headers: those that the origin has sent, with fields that are not stored.
-func (fe *fetch) begin(resp *http.Response, m cache.Meta) {
+// begin sends the status and the headers: those that the origin has sent, with fields that are not stored. stored is what
+// Cache-Status says of that.
+func (fe *fetch) begin(resp *http.Response, m cache.Meta, stored string) {
 	httpcache.HopByHop(resp.Header)
-	addStatus(resp.Header, fe.forward+"; stored")
+	forClient(resp.Header, fe.forward+stored)
 	h := fe.a.w.Header()
 	origin.SetHeader(h, resp)
 	delete(h, "Content-Length")
@@ -82,11 +86,7 @@ func (fe *fetch) write(part []byte) error {
 
 // unstored gives a page up that is under way to the client.
 func (fe *fetch) unstored(err error) {
-	if errors.Is(err, errSlow) {
-		fe.p.notPages.remember(fe.old.slot, "slow", notPageLife)
-	} else if why, lasting := fe.p.unpublished(fe.old.slot, err); lasting {
-		fe.p.notPages.remember(fe.old.slot, why, notPageLife)
-	}
+	fe.unpublished(fe.old.slot, err)
 	fe.end()
 }
 

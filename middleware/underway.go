@@ -79,8 +79,8 @@ func (u *underway) split() {
 	}
 	fe := u.fe
 	u.tail = newTail(fe.fill, fe.write)
-	_, _ = u.keep(nil)       // keep says it again
-	fe.begin(u.resp, u.meta) // waits for nobody
+	_, _ = u.keep(nil)                     // keep says it again
+	fe.begin(u.resp, u.meta, willBeStored) // waits for nobody
 	go func() {
 		defer close(u.tail.done)
 		defer func() {
@@ -134,6 +134,9 @@ func (u *underway) rest(ctx context.Context, err error) {
 	sendRest(fe.a.w, u.resp.Body, true)
 }
 
+// willBeStored is what Cache-Status says of a page that is sent before it is published: as a rule it then is.
+const willBeStored = "; stored"
+
 // sendFirst is how long a page waits for its client before it is published all the same: mostly a client takes it at once, and
 // has it earlier if nothing else is done meanwhile.
 const sendFirst = 10 * time.Millisecond
@@ -145,12 +148,23 @@ func (u *underway) finish(ctx context.Context) {
 	if u.resp.ContentLength < 0 {
 		u.resp.ContentLength = u.came // it was chunked
 	}
+	if len(u.meta.Position) > 0 || fe.p.o.Store.Settle() > 0 { // mostly not stored, if it lags: what is said of that is known first
+		u.publish(ctx)
+		stored := willBeStored
+		if fe.unstoredFor != "" {
+			stored = detail(fe.unstoredFor)
+		}
+		fe.begin(u.resp, u.meta, stored)
+		_, _ = fe.a.w.Write(u.buf[:u.got])
+		chunks.Put(u.buf)
+		return
+	}
 	published := make(chan struct{})
 	late := time.AfterFunc(sendFirst, func() {
 		defer close(published)
 		recovered(fe.p.log, func() { u.publish(ctx) })
 	})
-	fe.begin(u.resp, u.meta)
+	fe.begin(u.resp, u.meta, willBeStored)
 	_, _ = fe.a.w.Write(u.buf[:u.got])
 	if !late.Stop() {
 		<-published

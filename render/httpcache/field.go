@@ -20,7 +20,8 @@ var endToEnd = []string{
 	"Host", "Authorization", "Cookie", "Set-Cookie", "Set-Cookie2", "Cache-Control", "Pragma", "Expires", "Age", "Date", "Etag",
 	"Last-Modified", "Vary", "Range", "Location", "Origin", "Referer", "User-Agent", "Forwarded", "Via", "Expect", "Allow",
 	"Www-Authenticate", "Authentication-Info", "Max-Forwards", "Cdn-Loop", surrogateControl, "Cdn-Cache-Control", "Surrogate-Key",
-	"Cache-Tag", "Cache-Status", "X-Real-Ip", "True-Client-Ip", "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override",
+	"Xkey", "Cache-Tag", "Edge-Cache-Tag", cacheGroups, groupInvalidation, Position, "Cache-Status", "X-Real-Ip", "True-Client-Ip",
+	"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override",
 }
 
 // endToEndPrefixes are the beginnings of more such names.

@@ -26,6 +26,7 @@ var responseLines = []string{
 	"CDN-Cache-Control: max-age=10", "CDN-Cache-Control: no-store", "CDN-Cache-Control: private", "CDN-Cache-Control: no-cache, max-age=9",
 	"CDN-Cache-Control: x", "CDN-Cache-Control: X", "Surrogate-Control: max-age=7+3", "Surrogate-Control: no-store", "Surrogate-Control: content=\"x\tno-store\"",
 	"Connection: Foo, Set-Cookie, Cache-Control, Vary", "Content-Type: text/html",
+	"Surrogate-Key: a b", "cache-tag: c", "Cache-Tag: not one", `Cache-Groups: "g"`, "Cache-Groups: g",
 }
 
 // TestNeverForbidden: whatever else stands there, what a directive forbids is not stored, and not used.
@@ -125,7 +126,7 @@ func neverForbidden(t fataler, x httpcache.Exchange, p httpcache.Policy) (stored
 	if (l.Must || l.Validate) && (l.MayServeOnError(x.Received.Add(hour)) || l.WhileRevalidate != 0 || l.IfError != 0) {
 		t.Fatalf("past its freshness: %+v", l)
 	}
-	for _, name := range []string{"Connection", "Age", "Set-Cookie", "Content-Length", "Cdn-Cache-Control", surrogate, "Keep-Alive", "Te"} {
+	for _, name := range []string{"Connection", "Age", "Set-Cookie", "Content-Length", "Cdn-Cache-Control", surrogate, "Keep-Alive", "Te", "Surrogate-Key", "Cache-Tag", "Cache-Groups"} {
 		if _, ok := v.Header[name]; ok {
 			t.Fatalf("%s is stored: %v", name, v.Header)
 		}

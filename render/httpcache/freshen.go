@@ -80,7 +80,7 @@ const NotStored = "not the stored response"
 var unstored = []string{"Age", "Set-Cookie", "Set-Cookie2", surrogateControl}
 
 // Update returns a stored response's headers after a validation: those that came with it in the place of those that were
-// stored (RFC 9111, 3.2 and 4.3.4). Received headers that would not be stored change nothing. To know whether the updated
+// stored (RFC 9111, 3.2 and 4.3.4). Received headers that would not be stored change nothing; of tags, see Freshen. To know whether the updated
 // response may still be stored, and how it lives, use Freshen.
 func Update(stored, received http.Header) http.Header {
 	u, r := stored.Clone(), canonical(received)
@@ -93,16 +93,18 @@ func Update(stored, received http.Header) http.Header {
 			u[name] = values
 		}
 	}
+	StripForCaches(u)
 	return u
 }
 
 // Freshen decides what becomes of a stored response when its validation has come back: x holds the 304, or the 200 for a
-// HEAD, and the request it was made for; status, stored and old are those of the stored response. It is judged again with
-// its updated headers, as of now.
+// HEAD, and the request it was made for; status, stored, tags and old are those of the stored response. It is judged again with
+// its updated headers, as of now. Tags and groups that came with the validation take the place of the stored ones, each of their
+// kind; where none came, the stored ones hold on.
 //
 // Where Why is NotStored, ask again without conditions. Any other Why means that the stored body still is the right one to
 // answer this request with, but that it must not be kept.
-func Freshen(x Exchange, status int, stored http.Header, old Life, p Policy) Verdict {
+func Freshen(x Exchange, status int, stored http.Header, tags []string, old Life, p Policy) Verdict {
 	if !Validates(stored, x.Header) {
 		return Verdict{Why: NotStored}
 	}
@@ -123,7 +125,18 @@ func Freshen(x Exchange, status int, stored http.Header, old Life, p Policy) Ver
 	}
 	request := x.Request
 	x.Method, x.Status, x.Header = http.MethodGet, status, h
-	return unreflected(judge(x, p), request, received)
+	v := unreflected(judge(x, p), request, received)
+	if v.Why != "" {
+		return v
+	}
+	var err error
+	if v.Tags, err = freshTags(tags, received, x.Host); err != nil {
+		return Verdict{Why: err.Error(), Lasting: true}
+	}
+	if why := p.tooManyTags(len(v.Tags)); why != "" {
+		return Verdict{Why: why, Lasting: true}
+	}
+	return v
 }
 
 // keepsDate reports whether the Last-Modified of a freshened response is good for the stored body. The Date that came with a

@@ -74,7 +74,7 @@ func TestUpdate(t *testing.T) {
 	stored := header("Etag: 1", "Content-Type: t", "Content-Encoding: gzip", "Cache-Control: max-age=1", "A: 1", "B: 1", "Content-Foo: 1", "Date: d")
 	before := stored.Clone()
 	received := header("etag: 2", "Content-Type: u", "Content-Length: 9", "Content-Encoding: br", "Content-Range: x", "Cache-Control: max-age=2", "Cache-Control: x",
-		"A: 2", "content-foo: 2", "C: 2", "Connection: c, Date", "Set-Cookie: a=b", "Age: 7", "Surrogate-Control: x", "Keep-Alive: 1", "D: a\nb", "Date: e")
+		"A: 2", "content-foo: 2", "C: 2", "Connection: c, Date", "Set-Cookie: a=b", "Age: 7", "Surrogate-Control: x", "Keep-Alive: 1", "D: a\nb", "Date: e", "cache-tag: a", `Cache-Groups: "a"`)
 	want := header("Etag: 1", "Content-Type: t", "Content-Encoding: gzip", "Cache-Control: max-age=2", "Cache-Control: x", "A: 2", "B: 1", "Content-Foo: 2", "Date: e")
 	got := httpcache.Update(stored, received)
 	if !maps.EqualFunc(got, want, slices.Equal) {
@@ -133,7 +133,7 @@ func TestFreshen(t *testing.T) {
 		}
 		x := exchange(304, c.received...)
 		x.Sent, x.Received = later, later
-		v := httpcache.Freshen(x, 200, first.Header, first.Life, c.policy)
+		v := httpcache.Freshen(x, 200, first.Header, nil, first.Life, c.policy)
 		if v.Why != c.why {
 			t.Errorf("%s: %q, want %q", c.name, v.Why, c.why)
 		}
@@ -146,7 +146,7 @@ func TestFreshen(t *testing.T) {
 		// Once more: the same response, an hour on.
 		x.Sent, x.Received = later.Add(time.Hour), later.Add(time.Hour)
 		x.Header.Del("Date")
-		again := httpcache.Freshen(x, 200, v.Header, v.Life, c.policy)
+		again := httpcache.Freshen(x, 200, v.Header, nil, v.Life, c.policy)
 		again.Life.Born, v.Life.Born = time.Time{}, time.Time{}
 		if again.Why != "" || !reflect.DeepEqual(again.Life, v.Life) && c.fresh != 0 {
 			t.Errorf("%s, again: %+v, before %+v", c.name, again, v.Life)
@@ -176,7 +176,7 @@ func TestFreshenDate(t *testing.T) {
 		first := httpcache.Judge(exchange(200, append(c.stored, explicit, "Date: "+at(0))...), httpcache.Policy{})
 		x := exchange(304, c.received...)
 		x.Sent, x.Received = noon.Add(time.Hour), noon.Add(time.Hour)
-		v := httpcache.Freshen(x, 200, first.Header, first.Life, httpcache.Policy{})
+		v := httpcache.Freshen(x, 200, first.Header, nil, first.Life, httpcache.Policy{})
 		if v.Why != "" || (len(v.Header["Last-Modified"]) > 0) != c.kept || v.Header.Get("Date") != at(3600) {
 			t.Errorf("%q, %q: %+v", c.stored, c.received, v)
 		}

@@ -36,6 +36,8 @@ type Policy struct {
 	// Targets are the targeted fields (RFC 9213) that are meant for us, the most specific first. Default (nil):
 	// CDN-Cache-Control. Surrogate-Control is read after them, always.
 	Targets []string
+	// MaxTags bounds the tags of a page: what has more is not stored. Default 128. (middleware.Proxy takes the store's bound.)
+	MaxTags int
 }
 
 // An Exchange is what was forwarded, and what came back.
@@ -44,6 +46,7 @@ type Exchange struct {
 	Request        http.Header // as the client sent it
 	Status         int
 	Header         http.Header // as it was received; names in any case
+	Host           string      // that of the page's key; groups are of one host (RFC 9875, 2.1)
 	Sent, Received time.Time
 }
 
@@ -55,10 +58,12 @@ type Verdict struct {
 	// well, or (if Why is "") this one must be validated before each use.
 	Lasting bool
 	// Life and Header are those of the page to be. Header holds the end-to-end headers: none that are hop-by-hop, listed by
-	// Connection, or named by no-cache="…" or private="…"; no Age, Content-Length, Set-Cookie, targeted fields or
-	// Surrogate-Control; and always a Date (RFC 9110, 6.6.1).
+	// Connection, or named by no-cache="…" or private="…"; no Age, Content-Length, Set-Cookie, targeted fields,
+	// Surrogate-Control or fields of tags; and always a Date (RFC 9110, 6.6.1).
 	Life   Life
 	Header http.Header
+	// Tags are what the page depends on, see the function Tags; none twice.
+	Tags []string
 }
 
 // maxDelta is the largest number of seconds there is (RFC 9111, 1.2.2): what is larger, or does not fit, counts as this.
@@ -102,6 +107,14 @@ func judge(x Exchange, p Policy) Verdict {
 	if why != "" {
 		return no("%s", why)
 	}
+	keys, groups, err := readTags(h, x.Host)
+	if err != nil { // then no invalidation by tag would reach it for certain
+		return no("%v", err)
+	}
+	tags := append(keys, groups...)
+	if why = p.tooManyTags(len(tags)); why != "" {
+		return no("%s", why)
+	}
 	vary, why := varies(h)
 	if why != "" {
 		return no("%s", why)
@@ -125,7 +138,7 @@ func judge(x Exchange, p Policy) Verdict {
 		}
 		return no("expired already, has no validator")
 	}
-	return Verdict{Lasting: !fresh && !life.MayServeWhileRevalidating(x.Received), Life: life, Header: stored}
+	return Verdict{Lasting: !fresh && !life.MayServeWhileRevalidating(x.Received), Life: life, Header: stored, Tags: tags}
 }
 
 // final reports whether a status is one of a final response (RFC 9110, 15).

@@ -50,7 +50,7 @@ func TestReflectedOriginFreshens(t *testing.T) {
 	}{{[]string{etag}, false}, {[]string{etag, allow}, true}, {[]string{etag, "Access-Control-Allow-Origin: *"}, false}} {
 		x := exchange(304, c.received...)
 		x.Request.Set("Origin", "https://a.example")
-		if v := httpcache.Freshen(x, 200, first.Header, first.Life, httpcache.Policy{}); (v.Why != "") != c.why {
+		if v := httpcache.Freshen(x, 200, first.Header, nil, first.Life, httpcache.Policy{}); (v.Why != "") != c.why {
 			t.Errorf("%q: %+v", c.received, v)
 		}
 	}

@@ -173,6 +173,7 @@ func guess(h http.Header, date time.Time) (time.Duration, bool) {
 func (r rules) stored(h http.Header, p Policy) http.Header {
 	s := h.Clone()
 	HopByHop(s)
+	StripForCaches(s)
 	for _, name := range append(p.names(), "Age", "Content-Length", "Set-Cookie") {
 		delete(s, name)
 	}

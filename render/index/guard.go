@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/cachesrv/cachesrv/cache/key"
@@ -15,26 +16,43 @@ import (
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' https:; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; connect-src 'none'"
 
-// secured puts on every answer what makes browsers careful, and a Cache-Control unless it has its own: without one,
-// caches make up how long they keep an answer. It stands outside of the cache: so pages are stored without these headers,
-// and get them on hits, too.
-func (s *Site) secured(next http.Handler) http.Handler {
-	policy := "no-cache"
-	if s.o.Private {
-		policy = "private, no-cache"
+// Headers returns what the site puts on every answer at a path: what makes browsers careful, and a Cache-Control for answers
+// that have none of their own, as without one caches make up how long they keep an answer. Whoever serves the site's pages in
+// its place sends these too.
+func Headers(path string, private bool) http.Header {
+	h := http.Header{
+		"Content-Security-Policy": {contentSecurityPolicy},
+		"X-Content-Type-Options":  {"nosniff"},
+		"X-Frame-Options":         {"DENY"},
+		"Referrer-Policy":         {"same-origin"},
+		"Cache-Control":           {"no-cache"},
 	}
+	if private {
+		h["Cache-Control"] = []string{"private, no-cache"}
+	}
+	// Scripts of other sites may read what everybody may read. What a private index shows is for those with a token:
+	// browsers send no credentials with "*" anyway, so there it would only look like an invitation.
+	if strings.HasPrefix(path, SimplePrefix) && !private {
+		h["Access-Control-Allow-Origin"] = []string{"*"}
+		h["Access-Control-Expose-Headers"] = []string{serialHeader}
+	}
+	return h
+}
+
+// SimplePrefix is what the paths of the simple API begin with: pages that have forms (Variant, Vary), and headers of their own.
+const SimplePrefix = "/simple/"
+
+// secured puts Headers on every answer. It stands outside of the cache: so pages are stored without these headers, and get
+// them on hits, too.
+func (s *Site) secured(next http.Handler) http.Handler {
+	pages, simple := Headers("/", s.o.Private), Headers(SimplePrefix, s.o.Private)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h["Content-Security-Policy"] = []string{contentSecurityPolicy}
-		h["X-Content-Type-Options"] = []string{"nosniff"}
-		h["X-Frame-Options"] = []string{"DENY"}
-		h["Referrer-Policy"] = []string{"same-origin"}
-		h["Cache-Control"] = []string{policy}
-		// Scripts of other sites may read what everybody may read. What a private index shows is for those with a token:
-		// browsers send no credentials with "*" anyway, so there it would only look like an invitation.
-		if strings.HasPrefix(r.URL.Path, "/simple/") && !s.o.Private {
-			h["Access-Control-Allow-Origin"] = []string{"*"}
-			h["Access-Control-Expose-Headers"] = []string{serialHeader}
+		h, all := w.Header(), pages
+		if strings.HasPrefix(r.URL.Path, SimplePrefix) {
+			all = simple
+		}
+		for name, values := range all {
+			h[name] = slices.Clone(values)
 		}
 		r = withPath(r)
 		if err := wellFormed(r); err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
-// An informational is told of interim answers (RFC 9110, 15.2), without hop-by-hop fields. It is called by the goroutine
+// An informational is told of interim answers (RFC 9110, 15.2), without hop-by-hop fields and those that are meant for caches:
+// those count in the final one. It is called by the goroutine
 // that sends the request.
 type informational func(code int, h http.Header)
 
@@ -88,6 +89,7 @@ func (o *Origin) once(ctx context.Context, c *conn, q *request, inform informati
 		case h.status < 200 && h.status != http.StatusSwitchingProtocols:
 			if inform != nil {
 				httpcache.HopByHop(h.header)
+				httpcache.StripForCaches(h.header)
 				inform(h.status, h.header)
 			}
 		default:

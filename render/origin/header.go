@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/cachesrv/cachesrv/render/httpcache"
 )
 
 // SetHeader sets an answer's header, without hop-by-hop fields, among the fields that handlers in front have set (own): lists
@@ -15,8 +17,8 @@ func SetHeader(own http.Header, resp *http.Response) {
 	if _, typed := own["Content-Type"]; !typed {
 		own["Content-Type"] = nil
 	}
-	if len(resp.Trailer) > 0 {
-		own["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(resp.Trailer)), ", ")}
+	if names := slices.DeleteFunc(slices.Sorted(maps.Keys(resp.Trailer)), httpcache.IsForCaches); len(names) > 0 {
+		own["Trailer"] = []string{strings.Join(names, ", ")}
 	}
 }
 
@@ -32,9 +34,11 @@ func setHeader(own, received http.Header) {
 
 // SetTrailers sets an answer's trailers, when its body was read to its end, in the header of net/http's ResponseWriter (own):
 // all of them, as they may come unannounced (RFC 9110, 6.6.2), or others than announced. In HTTP/1.1 the answer must have been
-// flushed before: a short one would else be sent with its length, and without trailers.
+// flushed before: a short one would else be sent with its length, and without trailers. What is meant for caches only is left out.
 func SetTrailers(own http.Header, resp *http.Response) {
 	for name, values := range resp.Trailer {
-		own[http.TrailerPrefix+name] = values
+		if !httpcache.IsForCaches(name) {
+			own[http.TrailerPrefix+name] = values
+		}
 	}
 }
