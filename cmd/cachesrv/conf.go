@@ -9,8 +9,11 @@ import (
 )
 
 type confCmd struct {
-	Check confCheckCmd `cmd:"" help:"Say whether the configuration is valid."`
-	Show  confShowCmd  `cmd:"" help:"Show every setting's value and where it comes from."`
+	Check   confCheckCmd   `cmd:"" help:"Say whether the configuration is valid."`
+	Show    confShowCmd    `cmd:"" help:"Show every setting's value and where it comes from."`
+	Nginx   confNginxCmd   `cmd:"" help:"Print a configuration with which nginx serves the pages."`
+	Systemd confSystemdCmd `cmd:"" help:"Print units with which systemd runs it."`
+	Caddy   confCaddyCmd   `cmd:"" help:"Print a configuration with which Caddy serves the pages."`
 }
 
 type confCheckCmd struct{ allSettings }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/example"
 )
 
@@ -27,5 +28,12 @@ func (c *exampleCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	return example.Serve(ctx, example.Options{Config: cfg, RenderDelay: c.RenderDelay, Logger: p.log, Stdout: p.stdout})
+	process, stop, err := p.process(func(p *program) (conf.Config, error) { return p.effective(p.cli.Example.settings) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return example.Serve(ctx, example.Options{
+		Config: cfg, RenderDelay: c.RenderDelay, Logger: p.log, Stdout: p.stdout, Process: process,
+	})
 }

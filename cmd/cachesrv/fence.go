@@ -11,6 +11,8 @@ import (
 type fenceCmd struct {
 	On  fenceOnCmd  `cmd:"" help:"Stop serving from the cache, at once and for every reader."`
 	Off fenceOffCmd `cmd:"" help:"Serve from the cache again."`
+
+	Down fenceDownCmd `cmd:"" help:"Remove the link that other servers read through, if nobody serves any more."`
 }
 
 type fenceOnCmd struct{ conf.Folder }

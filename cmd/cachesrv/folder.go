@@ -19,6 +19,14 @@ import (
 // withFolder calls do with the store of a folder that exists, for looking into it and dropping from it: a store that
 // never serves, evicts or sweeps. A missing folder is an error; a mistyped --dir must not pass for an empty cache.
 func (p *program) withFolder(ctx context.Context, dir string, do func(*cache.Store) error) error {
+	if err := needFolder(dir); err != nil {
+		return err
+	}
+	return p.withStore(ctx, dir, "", do)
+}
+
+// needFolder checks that a folder has a cache.
+func needFolder(dir string) error {
 	folder := filepath.Join(dir, "cache")
 	switch st, err := os.Stat(folder); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -28,7 +36,7 @@ func (p *program) withFolder(ctx context.Context, dir string, do func(*cache.Sto
 	case !st.IsDir():
 		return fmt.Errorf("%s: it is not a folder: name the site's folder with --dir (or CACHESRV_DIR)", folder)
 	}
-	return p.withStore(ctx, dir, "", do)
+	return nil
 }
 
 // withStore is withFolder for a folder that may have to be made; then its link lies at live.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/pkgindex"
 	"github.com/cachesrv/cachesrv/render/index/catalog"
 )
@@ -50,7 +51,12 @@ func (c *indexServeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	return pkgindex.Serve(ctx, pkgindex.Options{Config: cfg, Demo: c.Demo, Logger: p.log, Stdout: p.stdout})
+	process, stop, err := p.process(func(p *program) (conf.Config, error) { return p.effectiveIndex(p.cli.Index.Serve.indexSettings) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return pkgindex.Serve(ctx, pkgindex.Options{Config: cfg, Demo: c.Demo, Logger: p.log, Stdout: p.stdout, Process: process})
 }
 
 // operator is who commands act as: whoever may write the folder and the database may everything.

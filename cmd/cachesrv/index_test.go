@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -125,7 +126,7 @@ func TestImportStops(t *testing.T) {
 // TestCommandsWarn: a command whose change is committed, but can't be applied to the pages, says so on standard error.
 func TestCommandsWarn(t *testing.T) {
 	var errs bytes.Buffer
-	log, err := newLogger(&errs, conf.Log{LogLevel: "info", LogFormat: "text"})
+	log, err := newLogger(&errs, conf.Log{LogLevel: "info", LogFormat: "text"}, new(slog.LevelVar))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,10 @@ type jsonLines struct{ *json.Encoder }
 func (j jsonLines) flush() error { return nil }
 
 func (j jsonLines) print(e cache.Entry) error {
+	return j.Encode(newJSONEntry(e))
+}
+
+func newJSONEntry(e cache.Entry) jsonEntry {
 	line := jsonEntry{Key: e.Key.String(), Tags: e.Page.Meta.Tags, Status: e.Page.Meta.Status, Size: e.Page.Size, Published: e.Page.Published,
 		Hits: e.Hits, Twins: e.Twins, Graced: e.Graced, File: e.File}
 	for _, list := range []*[]string{&line.Tags, &line.Twins} {
@@ -100,7 +104,7 @@ func (j jsonLines) print(e cache.Entry) error {
 	if !e.Page.Meta.Expires.IsZero() {
 		line.Expires = &e.Page.Meta.Expires
 	}
-	return j.Encode(line)
+	return line
 }
 
 // A table aligns its rows in blocks, so that a long list appears while it is read.

@@ -45,6 +45,8 @@ type cli struct {
 	Token   tokenCmd   `cmd:"" help:"Their tokens."`
 	Purge   purgeCmd   `cmd:"" help:"Drop pages by key, tag, prefix, or all."`
 	Ls      lsCmd      `cmd:"" help:"List pages with tags, size, age and hits."`
+	Explain explainCmd `cmd:"" help:"Say whether and why a URL is cached or not."`
+	Logs    logCmd     `cmd:"" name:"log" help:"Show what was dropped lately, and what was not stored."`
 	Check   checkCmd   `cmd:"" help:"Compare pages, twins, claims and inventory."`
 	Fence   fenceCmd   `cmd:"" help:"Stop or resume serving from the cache."`
 	Example exampleCmd `cmd:"" help:"Serve a small notes site from the cache: a first thing to try."`
@@ -61,32 +63,42 @@ type program struct {
 	stdout, stderr io.Writer
 	env            func(name string) (string, bool)
 
+	args    []string
 	cli     cli
 	log     *slog.Logger
+	level   slog.LevelVar     // of log
 	file    *conf.File        // nil: none was named
 	origins map[string]string // key of a setting → where its value comes from, unless it is the default
 }
 
 // run is the whole program but for signals. It prints errors and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, env func(string) (string, bool)) int {
-	p := &program{stdout: stdout, stderr: stderr, env: env, origins: map[string]string{}}
-	parser, err := newParser(p)
+	p := &program{stdout: stdout, stderr: stderr, env: env, args: args, origins: map[string]string{}}
+	kctx, err := p.parse()
 	if err != nil {
 		return p.fail(err)
 	}
-	kctx, err := parser.Parse(args)
-	if err != nil {
-		return p.fail(err)
-	}
-	p.noteFlags(kctx)
 	if err := p.check(p.cli.Log); err != nil {
 		return p.fail(err)
 	}
-	if p.log, err = newLogger(stderr, p.cli.Log); err != nil {
+	if p.log, err = newLogger(stderr, p.cli.Log, &p.level); err != nil {
 		return p.fail(err)
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	return p.fail(kctx.Run(p))
+}
+
+// parse reads the command line, the environment and the configuration file.
+func (p *program) parse() (*kong.Context, error) {
+	parser, err := newParser(p)
+	if err != nil {
+		return nil, err
+	}
+	kctx, err := parser.Parse(p.args)
+	if err == nil {
+		p.noteFlags(kctx)
+	}
+	return kctx, err
 }
 
 func newParser(p *program) (*kong.Kong, error) {
@@ -160,9 +172,8 @@ func (helpFlag) BeforeReset(kctx *kong.Context) error {
 	return errHelpShown
 }
 
-// newLogger takes settings that were checked.
-func newLogger(w io.Writer, c conf.Log) (*slog.Logger, error) {
-	var level slog.Level
+// newLogger takes settings that were checked. The level can be changed.
+func newLogger(w io.Writer, c conf.Log, level *slog.LevelVar) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return nil, err
 	}

@@ -177,6 +177,7 @@ func (b busy) start(t *testing.T) (*exec.Cmd, net.Conn) {
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program, append(b.args, "--listen", "127.0.0.1:0", "--dir", b.dir, "--live", b.dir+"/live")...)
+	cmd.Env = append(os.Environ(), "GORACE="+quickExit)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -22,12 +22,23 @@ func (proxyCmd) Help() string {
 }
 
 func (c *proxyCmd) Run(ctx context.Context, p *program) error {
+	cfg, err := c.config(p)
+	if err != nil {
+		return err
+	}
+	process, stop, err := p.process(func(p *program) (conf.Config, error) { return p.cli.Proxy.config(p) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return proxy.Serve(ctx, proxy.Options{Config: cfg, Logger: p.log, Stdout: p.stdout, Process: process})
+}
+
+// config puts the configuration together and validates it.
+func (c *proxyCmd) config(p *program) (conf.Config, error) {
 	cfg := conf.Config{Folder: c.Folder, Link: c.Link, Store: c.Store, Serve: c.Serve, Proxy: c.Proxy, Log: p.cli.Log}
 	if p.file != nil {
 		cfg.Rules = p.file.Config.Rules
 	}
-	if err := p.check(cfg.Folder, cfg.Link, cfg.Store, cfg.Serve, cfg.Proxy, cfg.Rules); err != nil {
-		return err
-	}
-	return proxy.Serve(ctx, proxy.Options{Config: cfg, Logger: p.log, Stdout: p.stdout})
+	return cfg, p.check(cfg.Folder, cfg.Link, cfg.Store, cfg.Serve, cfg.Proxy, cfg.Log, cfg.Rules)
 }

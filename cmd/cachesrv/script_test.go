@@ -29,6 +29,10 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, scripts("script"))
 }
 
+// quickExit keeps programs that were built with the race detector from sleeping a second before they end (GORACE's atexit_sleep_ms),
+// hundreds of times. Races are reported when they happen.
+const quickExit = "atexit_sleep_ms=0"
+
 func scripts(folder string) testscript.Params {
 	return testscript.Params{
 		Dir:                 "testdata/" + folder,
@@ -37,6 +41,7 @@ func scripts(folder string) testscript.Params {
 		Setup: func(env *testscript.Env) error {
 			// Links of folders that are only tried out belong with them, not into /run.
 			env.Setenv("CACHESRV_LIVE", env.WorkDir+"/live")
+			env.Setenv("GORACE", quickExit)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/invalidate/purge"
 )
 
 // get asks a server on an admin listener, under a Host of its own if host is not empty.
@@ -47,7 +48,7 @@ func serve(t *testing.T, addr string, checks ...Check) net.Listener {
 		t.Fatal(err)
 	}
 	stats := func() cache.Stats { return cache.Stats{Hits: 41, Pages: 7, Fenced: true} }
-	srv := httptest.NewUnstartedServer(Handler(NewRegistry(stats), checks...))
+	srv := httptest.NewUnstartedServer(Handler(NewRegistry(stats, new(purge.Counts)), checks...))
 	_ = srv.Listener.Close()
 	srv.Listener = ln
 	srv.Start()

@@ -5,14 +5,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/cachesrv/cachesrv/cache"
+	"github.com/cachesrv/cachesrv/invalidate/purge"
 )
 
-// NewRegistry returns a registry with what a store counts, and the usual measurements of the Go runtime and the
-// program. stats is asked at each scrape.
-func NewRegistry(stats func() cache.Stats) *prometheus.Registry {
+// NewRegistry returns a registry with what a store and its invalidation over HTTP count, and the usual measurements of the Go
+// runtime and the program. stats is asked at each scrape.
+func NewRegistry(stats func() cache.Stats, purges *purge.Counts) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		&storeCollector{stats},
+		newPurgeCollector(purges),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -78,5 +80,26 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	s := c.stats()
 	for _, m := range storeMetrics() {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(s)))
+	}
+}
+
+// purgeCollector does the same for requests that invalidate.
+type purgeCollector struct {
+	desc   *prometheus.Desc
+	counts *purge.Counts
+}
+
+func newPurgeCollector(counts *purge.Counts) *purgeCollector {
+	return &purgeCollector{prometheus.NewDesc("cachesrv_purge_requests_total",
+		"Requests to invalidate over HTTP, by what they name and what became of them.", []string{"kind", "outcome"}, nil), counts}
+}
+
+// Describe implements prometheus.Collector.
+func (c *purgeCollector) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *purgeCollector) Collect(out chan<- prometheus.Metric) {
+	for n := range c.counts.All() {
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(n.N), n.Kind.String(), n.Outcome.String())
 	}
 }

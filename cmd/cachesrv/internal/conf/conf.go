@@ -6,6 +6,7 @@
 package conf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/cachesrv/cachesrv/cache/key"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/unit"
+	"github.com/cachesrv/cachesrv/invalidate/purge"
 )
 
 // Config holds every setting. Its parts are the groups that commands take as flags.
@@ -68,7 +70,10 @@ type Store struct {
 type Serve struct {
 	Listen string   `yaml:"listen" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address to serve on, host:port."`
 	Hosts  []string `yaml:"hosts" name:"host" placeholder:"NAME" help:"Further host names of the site; others get a 421. The first is the one used in keys. Without any: the loopback names and the listen address."`
-	Admin  string   `yaml:"admin" placeholder:"ADDR" help:"Serve /metrics, /healthz and /debug/pprof here: unix:/PATH, or a loopback host:port. Default: nowhere."`
+	Admin  string   `yaml:"admin" placeholder:"ADDR" help:"Serve /metrics, /healthz, /debug/pprof and POST /invalidate here: unix:/PATH, or a loopback host:port. Default: nowhere."`
+
+	PurgeTokenFile string   `yaml:"purge-token-file" placeholder:"FILE" help:"A file with a token: who sends it (Authorization: Bearer TOKEN) may PURGE, from anywhere. Default: there is none, and this machine may."`
+	PurgeFrom      []string `yaml:"purge-from" placeholder:"CIDR" help:"Addresses and networks that may PURGE without the token: those, and not this machine unless it is listed."`
 }
 
 // Uploads bounds what a package index takes in.
@@ -157,6 +162,9 @@ func (s Serve) check(bad complaint) {
 	}
 	if err := CheckAdmin(s.Admin); err != nil {
 		bad("admin", "%w", err)
+	}
+	if _, err := purge.ParseFrom(s.PurgeFrom); err != nil {
+		bad("purge-from", "%w", err)
 	}
 }
 
@@ -333,7 +341,8 @@ func (s Setting) isList() bool {
 func (s Setting) text(c *Config) string {
 	v := reflect.ValueOf(c).Elem().FieldByIndex(s.index)
 	if list, ok := v.Interface().([]string); ok {
-		return strings.Join(list, ",")
+		sep := reflect.TypeFor[Config]().FieldByIndex(s.index).Tag.Get("sep")
+		return strings.Join(list, cmp.Or(sep, ","))
 	}
 	return fmt.Sprint(v.Interface())
 }

@@ -28,17 +28,20 @@ func TestReadEveryKey(t *testing.T) {
 		Database: Database{DB: "postgres://u@h/d"},
 		Link:     Link{Live: "/run/live"},
 		Store:    Store{Plain: true, MaxBytes: 1 << 30, MaxPages: 12, MinFree: 1 << 20, Memory: 4096, PageMax: 1e6},
-		Serve:    Serve{Listen: ":80", Hosts: []string{"a.example", "b.example"}, Admin: "unix:/run/a"},
-		Uploads:  Uploads{UploadMax: 10 << 20},
-		Index:    Index{Title: "Tea", Private: true, Upstream: "https://pypi.org", SerialHeader: "off"},
+		Serve: Serve{Listen: ":80", Hosts: []string{"a.example", "b.example"}, Admin: "unix:/run/a",
+			PurgeTokenFile: "/etc/token", PurgeFrom: []string{"192.0.2.0/24", "2001:db8::1"}},
+		Uploads: Uploads{UploadMax: 10 << 20},
+		Index:   Index{Title: "Tea", Private: true, Upstream: "https://pypi.org", SerialHeader: "off"},
 		Proxy: Proxy{Origins: Origins{{"a.example", "http://127.0.0.1:9001"}, {"", "unix:/run/app"}}, TLSCert: "c.pem", TLSKey: "k.pem",
 			OriginTimeout: unit.Duration(time.Minute), Policy: "until-invalidated", MaxAge: unit.Duration(time.Hour),
 			WhileRevalidate: unit.Duration(time.Second), IfError: unit.Duration(2 * time.Second), Grace: unit.Duration(3 * time.Second),
-			Query: []string{"*"}, IgnoreQuery: []string{"utm_*"}, PublicCookies: []string{"_ga*"}, ClientDirectives: "on"},
+			Query: []string{"*"}, IgnoreQuery: []string{"utm_*"}, PublicCookies: []string{"_ga*"},
+			Validators: "ours", PageHeaders: []string{"X-Frame-Options: DENY", "Content-Security-Policy: default-src 'self', x"}, Settle: unit.Duration(2 * time.Second), ClientDirectives: "on",
+			TrustForwarded: []string{"127.0.0.1", "unix"}, PublicScheme: "https"},
 		Log: Log{LogLevel: "debug", LogFormat: "json"},
 		Rules: []rules.Rule{{Host: "a.example", Path: "/x", Cache: &no, Query: []string{"page"}, IgnoreQuery: []string{"utm_*"},
 			Grace: &grace, ClientControl: &control, Policy: "explicit", MaxAge: &grace, WhileRevalidate: &grace, IfError: &grace,
-			PublicCookies: []string{"c"}, Origin: "https://b.example"}},
+			PublicCookies: []string{"c"}, Validators: "origin", Origin: "https://b.example"}},
 	}
 	f, err := Read(write(t, `
 dir: /srv/site
@@ -53,6 +56,8 @@ page-max: 1MB
 listen: ":80"
 hosts: [a.example, b.example]
 admin: unix:/run/a
+purge-token-file: /etc/token
+purge-from: [192.0.2.0/24, "2001:db8::1"]
 upload-max: 10MiB
 title: Tea
 private: true
@@ -70,7 +75,12 @@ grace: 3s
 query: ["*"]
 ignore-query: [utm_*]
 public-cookies: [_ga*]
+validators: ours
+page-headers: ["X-Frame-Options: DENY", "Content-Security-Policy: default-src 'self', x"]
+settle: 2s
 client-directives: on
+trust-forwarded: [127.0.0.1, unix]
+public-scheme: https
 log-level: debug
 log-format: json
 rules:
@@ -86,6 +96,7 @@ rules:
     stale-while-revalidate: 90s
     stale-if-error: 90s
     public-cookies: [c]
+    validators: origin
     origin: https://b.example
 `))
 	if err != nil {
@@ -150,7 +161,7 @@ func valid() Config {
 		Serve:    Serve{Listen: "127.0.0.1:0"},
 		Uploads:  Uploads{UploadMax: 1},
 		Index:    Index{Title: "T", SerialHeader: "on"},
-		Proxy:    Proxy{OriginTimeout: 1, Policy: "explicit", ClientDirectives: "off"},
+		Proxy:    Proxy{OriginTimeout: 1, Policy: "explicit", Validators: "origin", ClientDirectives: "off"},
 		Log:      Log{LogLevel: "info", LogFormat: "text"},
 	}
 }
@@ -201,8 +212,21 @@ func TestValidate(t *testing.T) {
 		{"grace", func(c *Config) { c.Grace = -1 }, "grace: -1ns is negative"},
 		{"query", func(c *Config) { c.Query = []string{"a*"} }, "query: query lists parameters by their names"},
 		{"cookies", func(c *Config) { c.PublicCookies = []string{""} }, "public-cookies: a cookie's name is empty"},
+		{"validators", func(c *Config) { c.Validators = "mine" }, `validators: "mine" is not origin or ours`},
+		{"page header", func(c *Config) { c.PageHeaders = []string{"X-A"} }, `page-headers: "X-A": write NAME: VALUE`},
+		{"page header's value", func(c *Config) { c.PageHeaders = []string{"X-A: b\nc"} }, `page-headers: `},
+		{"page header twice", func(c *Config) { c.PageHeaders = []string{"X-A: b", "x-a: c"} }, `page-headers: X-A is there twice`},
+		{"page header of one answer", func(c *Config) { c.PageHeaders = []string{"etag: \"x\""} }, `page-headers: Etag: it is no header that every page can have`},
+		{"page header of the content", func(c *Config) { c.PageHeaders = []string{"content-type: x"} }, `page-headers: Content-Type: `},
+		{"rule's validators", func(c *Config) { c.Rules = []rules.Rule{{Path: "/", Validators: "x"}} }, `rules: rule 1: validators "x" is not origin or ours`},
 		{"directives", func(c *Config) { c.ClientDirectives = "yes" }, `client-directives: "yes" is not on or off`},
 		{"rule's origin", func(c *Config) { c.Rules = []rules.Rule{{Path: "/"}, {Path: "/", Origin: "x"}} }, `rules: rule 2: origin "x"`},
+		{"settle", func(c *Config) { c.Settle = unit.Duration(2 * time.Hour) }, "settle: 2h0m0s is more than 1h0m0s"},
+		{"negative settle", func(c *Config) { c.Settle = -1 }, "settle: -1ns is negative"},
+		{"purge from", func(c *Config) { c.PurgeFrom = []string{"192.0.2.1", "10.0.0.1/8"} }, `purge-from: "10.0.0.1/8": the network of that size is 10.0.0.0/8`},
+		{"purge from all", func(c *Config) { c.PurgeFrom = []string{"0.0.0.0/0"} }, "purge-from"},
+		{"trust", func(c *Config) { c.TrustForwarded = []string{"unix", "nginx"} }, `trust-forwarded: "nginx": not an address`},
+		{"scheme", func(c *Config) { c.PublicScheme = "ftp" }, `public-scheme: "ftp" is not http or https`},
 		{"level", func(c *Config) { c.LogLevel = "loud" }, "log-level"},
 		{"format", func(c *Config) { c.LogFormat = "xml" }, "log-format"},
 		{"rules", func(c *Config) { c.Rules = []rules.Rule{{}} }, "rules: rule 1"},
@@ -235,6 +259,9 @@ func TestValidate(t *testing.T) {
 func TestShowReadsBack(t *testing.T) {
 	c, grace, no := valid(), unit.Duration(time.Minute), false
 	c.Hosts = []string{"a.example", "b.example"}
+	c.PurgeFrom = []string{"192.0.2.1", "2001:db8::/32"}
+	c.TrustForwarded, c.PublicScheme = []string{"127.0.0.1"}, "https"
+	c.PageHeaders = []string{"Content-Security-Policy: default-src 'self', https:"}
 	c.Query, c.IgnoreQuery, c.PublicCookies = []string{"q"}, []string{"utm_*", "x"}, []string{"_ga"}
 	c.Origins = Origins{{"b.example:8080", "http://127.0.0.1:1"}, {"", "unix:/run/a: b#c"}, {"a.example", "https://a"}}
 	c.DB = "postgres://user:s3cret@h/d"

@@ -100,7 +100,7 @@ func checkShown(t *testing.T, c Config, read func([]byte) (*File, error)) {
 
 // withoutEmpty makes nil of empty lists, where that means the same. (In a rule it does not: nil is what holds in general.)
 func withoutEmpty(c *Config) {
-	for _, list := range []*[]string{&c.Hosts, &c.Query, &c.IgnoreQuery, &c.PublicCookies} {
+	for _, list := range []*[]string{&c.Hosts, &c.PurgeFrom, &c.Query, &c.IgnoreQuery, &c.PublicCookies, &c.PageHeaders, &c.TrustForwarded} {
 		if len(*list) == 0 {
 			*list = nil
 		}

@@ -8,13 +8,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/key"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/unit"
+	"github.com/cachesrv/cachesrv/invalidate/purge"
 )
 
 // Proxy configures a proxy. Those of its settings that rules have too are what a rule changes.
@@ -31,7 +34,12 @@ type Proxy struct {
 	Query            []string      `yaml:"query" placeholder:"NAME" help:"Query parameters that make pages of their own; * for all. Default: all with the policy explicit, none with until-invalidated."`
 	IgnoreQuery      []string      `yaml:"ignore-query" placeholder:"NAME" help:"Parameters (a name, or a prefix that ends in *) that are removed from requests."`
 	PublicCookies    []string      `yaml:"public-cookies" placeholder:"NAME" help:"Cookies (a name, or a prefix that ends in *) that mean nothing to pages. A request with any other goes past the cache."`
+	Validators       string        `yaml:"validators" default:"origin" placeholder:"origin|ours" help:"Whose ETag and Last-Modified pages have that live until they are purged. origin: what it sends. ours: a tag made of the content, as by nginx from the page's file."`
+	PageHeaders      []string      `yaml:"page-headers" name:"page-header" sep:"|" placeholder:"NAME:VALUE" help:"A header that the origin sends with every page. Pages that have all of these, and no others, nginx or Caddy can serve, which send them, too (conf nginx). Repeat it, or separate several by |."`
+	Settle           unit.Duration `yaml:"settle" default:"0s" placeholder:"D" help:"The longest that an origin lags behind a change it was purged for, as one that reads a replica: so long, what was purged is not stored again. 0s: origins read their primary."`
 	ClientDirectives string        `yaml:"client-directives" default:"off" placeholder:"on|off" help:"Let clients ask for newer pages than the cache has: Cache-Control: no-cache, max-age, …"`
+	TrustForwarded   []string      `yaml:"trust-forwarded" placeholder:"CIDR" help:"Servers in front: addresses, networks, or unix for whoever comes by a Unix socket. Their X-Forwarded-For and X-Forwarded-Proto are believed, and told the origin. Default: nobody's."`
+	PublicScheme     string        `yaml:"public-scheme" placeholder:"http|https" help:"With trust-forwarded: how clients reach the site. Pages are made for requests that came so; others go past the cache. Default: https with tls-cert, else http."`
 }
 
 func (p Proxy) check(bad complaint) {
@@ -47,10 +55,13 @@ func (p Proxy) check(bad complaint) {
 	for _, d := range []struct {
 		key   string
 		value unit.Duration
-	}{{"max-age", p.MaxAge}, {"stale-while-revalidate", p.WhileRevalidate}, {"stale-if-error", p.IfError}, {"grace", p.Grace}} {
+	}{{"max-age", p.MaxAge}, {"stale-while-revalidate", p.WhileRevalidate}, {"stale-if-error", p.IfError}, {"grace", p.Grace}, {"settle", p.Settle}} {
 		if d.value < 0 {
 			bad(d.key, "%v is negative", d.value)
 		}
+	}
+	if time.Duration(p.Settle) > cache.MaxSettle {
+		bad("settle", "%v is more than %v", p.Settle, cache.MaxSettle)
 	}
 	if !slices.Contains(rules.Policies(), p.Policy) {
 		bad("policy", "%q is not %s", p.Policy, strings.Join(rules.Policies(), " or "))
@@ -58,12 +69,42 @@ func (p Proxy) check(bad complaint) {
 	if p.ClientDirectives != "on" && p.ClientDirectives != "off" {
 		bad("client-directives", "%q is not on or off", p.ClientDirectives)
 	}
+	if _, _, err := ParseTrusted(p.TrustForwarded); err != nil {
+		bad("trust-forwarded", "%w", err)
+	}
+	if p.PublicScheme != "" && p.PublicScheme != "http" && p.PublicScheme != "https" {
+		bad("public-scheme", "%q is not http or https", p.PublicScheme)
+	}
 	if err := rules.CheckQuery(p.Query, p.IgnoreQuery); err != nil {
 		bad("query", "%w", err)
 	}
 	if slices.Contains(p.PublicCookies, "") {
 		bad("public-cookies", "a cookie's name is empty")
 	}
+	if !slices.Contains(rules.Validators(), p.Validators) {
+		bad("validators", "%q is not %s", p.Validators, strings.Join(rules.Validators(), " or "))
+	}
+	if _, err := p.SentWithPages(); err != nil {
+		bad("page-headers", "%w", err)
+	}
+}
+
+// Scheme returns how clients reach the site, where servers in front are trusted to say how each one did.
+func (p Proxy) Scheme() string {
+	switch {
+	case p.PublicScheme != "":
+		return p.PublicScheme
+	case p.TLSCert != "":
+		return "https"
+	}
+	return "http"
+}
+
+// ParseTrusted reads the servers in front: addresses, networks, and the word unix.
+func ParseTrusted(list []string) (from []netip.Prefix, unix bool, err error) {
+	addresses := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == "unix" })
+	from, err = purge.ParseFrom(addresses)
+	return from, len(addresses) < len(list), err
 }
 
 // MaxOrigins bounds the origins of one proxy.

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
+	"github.com/cachesrv/cachesrv/middleware"
 )
 
 // Options say what to serve.
@@ -21,6 +23,8 @@ type Options struct {
 	RenderDelay time.Duration
 	Logger      *slog.Logger // required
 	Stdout      io.Writer    // where the URL and what to try are printed; required
+
+	Process serve.Process // how we were started
 }
 
 // Serve runs the site until ctx ends; then it lets requests under way finish, within 10 s. The order matters: the
@@ -39,31 +43,55 @@ func Serve(ctx context.Context, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
 
-	ln, err := serve.Listen(ctx, c.Serve)
+	ln, err := serve.Listen(ctx, c.Serve, o.Process)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	site := &site{book: book, base: ln.Base, delay: o.RenderDelay, log: o.Logger}
-	handler, err := site.handler(store, ln.Hosts, c.Rules)
+	purging := &serve.Purging{Store: store, Logger: o.Logger}
+	build := func(c conf.Config) (*serve.Era, error) {
+		ln := ln.Renamed(c.Hosts)
+		ways, err := serve.NewWays(middleware.Options{Store: store, Hosts: ln.Hosts, Logger: o.Logger}, c.Rules)
+		if err != nil {
+			return nil, err
+		}
+		purger, err := purging.Site(c.Serve, ways.Pages(ln.Hosts[0]))
+		if err != nil {
+			return nil, err
+		}
+		site := &site{book: book, base: "http://" + ln.Hosts[0], delay: o.RenderDelay, log: o.Logger}
+		return &serve.Era{
+			Handler: serve.OnlyHosts(ln.Hosts, purger.Wrap(site.handler(ways))),
+			Maker:   serve.Maker{Site: "example", Rules: c.Rules},
+			Retire:  ways.Retire,
+		}, nil
+	}
+	first, err := build(c)
 	if err != nil {
 		return err
 	}
-	maker := serve.Maker{Site: "example", Host: ln.Hosts[0], Rules: c.Rules}
-	if err := maker.DropOthers(ctx, store, o.Logger); err != nil {
+	eras := serve.NewEras(first)
+	defer eras.Close()
+	if err := first.Maker.DropOthers(ctx, store, o.Logger); err != nil {
 		return err
 	}
-	servers, err := serve.Admin(ctx, c.Admin, store, book.Ping)
+	servers, err := serve.Admin(ctx, c.Admin, o.Process, purging, book.Ping)
 	if err != nil {
 		return err
 	}
 	for _, s := range servers {
 		defer s.Listener.Close()
 	}
-	if err := greet(o.Stdout, site.base, c); err != nil {
+	if err := greet(o.Stdout, ln.Base, c); err != nil {
 		return err
 	}
-	return serve.All(ctx, append(servers, serve.Site(ln, handler, o.Logger))...)
+	servers = append(servers, ln.Servers(func(socket net.Listener) serve.Server {
+		return serve.Site(socket, serve.AnswerProbes(store, eras), o.Logger)
+	})...)
+	return serve.Run(ctx, serve.Running{
+		Process: o.Process, Store: store, Listener: ln, Logger: o.Logger, Eras: eras, Settings: c, Build: build,
+		Takes: []string{"rules", "hosts", "purge-token-file", "purge-from"},
+	}, servers...)
 }
 
 func greet(w io.Writer, base string, c conf.Config) error {

@@ -17,11 +17,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/cachesrv/cachesrv/cache"
-	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
 	"github.com/cachesrv/cachesrv/invalidate"
-	"github.com/cachesrv/cachesrv/middleware"
 	"github.com/cachesrv/cachesrv/render"
 )
 
@@ -41,11 +38,7 @@ type site struct {
 
 // handler puts the site together. From the outside in: changes asked for by other sites are refused, the cache answers
 // what it can, the site the rest.
-func (s *site) handler(store *cache.Store, hosts []string, list []rules.Rule) (http.Handler, error) {
-	ways, err := serve.NewWays(middleware.Options{Store: store, Hosts: hosts, Logger: s.log}, list)
-	if err != nil {
-		return nil, err
-	}
+func (s *site) handler(ways *serve.Ways) http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.showError
 	e.Use(echoed(ways))
@@ -56,7 +49,7 @@ func (s *site) handler(store *cache.Store, hosts []string, list []rules.Rule) (h
 	e.POST("/notes", s.add)
 	e.POST("/notes/:id", s.edit) // for forms, which know no PUT
 	e.PUT("/notes/:id", s.edit)
-	return http.NewCrossOriginProtection().Handler(e), nil
+	return http.NewCrossOriginProtection().Handler(e)
 }
 
 // echoed is the ways' caches as a middleware of Echo.

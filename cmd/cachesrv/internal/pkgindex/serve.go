@@ -6,16 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"path/filepath"
+	"net"
 
-	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
-	"github.com/cachesrv/cachesrv/middleware"
-	"github.com/cachesrv/cachesrv/render/index"
-	"github.com/cachesrv/cachesrv/render/index/catalog"
-	"github.com/cachesrv/cachesrv/static/assets"
 )
 
 // Options say what to serve.
@@ -24,6 +18,8 @@ type Options struct {
 	Demo   bool         // fill an empty index with sample projects. Default false
 	Logger *slog.Logger // required
 	Stdout io.Writer    // where the URL and what to try are printed; required
+
+	Process serve.Process // how we were started
 }
 
 // Serve runs the index until ctx ends; then it lets requests under way finish, within 10 s. The order matters: the
@@ -52,35 +48,38 @@ func Serve(ctx context.Context, o Options) (err error) {
 			return stopped(ctx, err)
 		}
 	}
-	ln, err := serve.Listen(ctx, c.Serve)
+	ln, err := serve.Listen(ctx, c.Serve, o.Process)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	servers, err := serve.Admin(ctx, c.Admin, store, cat.Ping)
+	purging := &serve.Purging{Store: store, Logger: o.Logger}
+	servers, err := serve.Admin(ctx, c.Admin, o.Process, purging, cat.Ping)
 	if err != nil {
 		return err
 	}
 	for _, s := range servers {
 		defer s.Listener.Close()
 	}
-	site, err := newSite(store.Dir(), cat, o)
+	b := &builder{store: store, cat: cat, ln: ln, purging: purging, log: o.Logger}
+	first, err := b.build(c)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, site.Close()) }()
-	handler, err := cached(site, store, ln.Hosts, c, o.Logger)
-	if err != nil {
-		return err
-	}
-	maker := serve.Maker{Site: "index", Host: ln.Hosts[0], Rules: c.Rules, Settings: c.Index}
-	if err := maker.DropOthers(ctx, store, o.Logger); err != nil {
+	eras := serve.NewEras(first)
+	defer eras.Close()
+	if err := first.Maker.DropOthers(ctx, store, o.Logger); err != nil {
 		return err
 	}
 	if err := greet(o.Stdout, ln.Base, c, token); err != nil {
 		return err
 	}
-	return serve.All(ctx, append(servers, serve.Site(ln, handler, o.Logger))...)
+	servers = append(servers, ln.Servers(func(socket net.Listener) serve.Server {
+		return serve.Site(socket, serve.AnswerProbes(store, eras), o.Logger)
+	})...)
+	return serve.Run(ctx, serve.Running{
+		Process: o.Process, Store: store, Listener: ln, Logger: o.Logger, Eras: eras, Settings: c, Takes: takes(), Build: b.build,
+	}, servers...)
 }
 
 // stopped returns err, or nil when it comes from being asked to stop.
@@ -89,38 +88,6 @@ func stopped(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-func newSite(dir string, cat *catalog.Catalog, o Options) (*index.Site, error) {
-	upstream, err := o.Config.UpstreamURL()
-	if err != nil {
-		return nil, err
-	}
-	return index.New(index.Options{
-		Catalog: cat, Files: filepath.Join(dir, "files"), Title: o.Config.Title, Private: o.Config.Private,
-		Upstream: upstream, OmitSerial: o.Config.SerialHeader == "off", MaxFile: int64(o.Config.UploadMax),
-		Asset: assets.URL, Assets: assets.Handler(), Logger: o.Logger,
-	})
-}
-
-// cached puts the caches into the site: two over the one store, as pages of the simple API have variants and pages for
-// people have none.
-func cached(site *index.Site, store *cache.Store, hosts []string, c conf.Config, log *slog.Logger) (http.Handler, error) {
-	pages := middleware.Options{Store: store, Hosts: hosts, Logger: log}
-	if c.Private {
-		pages.Authorize = index.Authorize
-	}
-	simple := pages
-	simple.Variant, simple.Vary = index.Variant, index.Vary()
-	simpleWays, err := serve.NewWays(simple, c.Rules)
-	if err != nil {
-		return nil, err
-	}
-	pageWays, err := serve.NewWays(pages, c.Rules)
-	if err != nil {
-		return nil, err
-	}
-	return site.Handler(index.Caches{Simple: simpleWays.Handler, Pages: pageWays.Handler}), nil
 }
 
 // greet prints where the index is and what to do with it. token is the demo's; "" without.

@@ -1,9 +1,13 @@
 package proxy
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cachesrv/cachesrv/cache"
@@ -24,11 +28,47 @@ type engine struct {
 	log     *slog.Logger
 	origins map[string]*origin.Origin // by URL
 	sites   *sites                    // that the caches answer for; set before the first request
+	newest  *atomic.Pointer[sites]    // those of the settings in force
 	proxies []*middleware.Proxy
 }
 
+// pages returns the keys that pages of a changed URL may have: also those under settings that were taken on while the request
+// was under way, and those under names that are not the site's now.
+func (e *engine) pages(r *http.Request, target string) []cache.Key {
+	keys := e.sites.pages(r, target)
+	add := func(more []cache.Key) {
+		for _, k := range more {
+			if !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
+		}
+	}
+	now := e.newest.Load()
+	if now != nil && now != e.sites {
+		add(now.pages(r, target))
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	// A name's pages outlive the settings that had it, and another instance may have names of its own, with its port.
+	names, err := e.store.Hosts(context.WithoutCancel(r.Context()))
+	for _, s := range []*sites{e.sites, now} {
+		if s != nil {
+			add(s.elsewhere(names, err != nil, target))
+		}
+	}
+	return keys
+}
+
+// retire keeps pages from being stored that are claimed from now on.
+func (e *engine) retire() {
+	for _, p := range e.proxies {
+		p.Retire()
+	}
+}
+
 func newEngine(c conf.Config, store *cache.Store, log *slog.Logger) *engine {
-	return &engine{c: c, store: store, log: log, origins: map[string]*origin.Origin{}}
+	return &engine{c: c, store: store, log: log, origins: map[string]*origin.Origin{}, newest: new(atomic.Pointer[sites])}
 }
 
 // close ends what goes on in the background. A request that is under way all the same gets no page any more.
@@ -48,7 +88,7 @@ func (e *engine) handler(u use) (http.Handler, error) {
 	}
 	o := proxyOptions(e.c, u.rule)
 	o.Store, o.Origin, o.Logger = e.store, from, e.log
-	o.Pages = func(r *http.Request, target string) []cache.Key { return e.sites.pages(r, target) }
+	o.Pages = e.pages
 	p, err := middleware.NewProxy(o)
 	switch {
 	case err != nil && u.rule >= 0:
@@ -77,7 +117,7 @@ func (e *engine) origin(url string) (*origin.Origin, error) {
 // proxyOptions returns the general settings, changed by a rule (its index; -1: none).
 func proxyOptions(c conf.Config, rule int) middleware.ProxyOptions {
 	r := rules.Rule{Policy: c.Policy, MaxAge: &c.MaxAge, WhileRevalidate: &c.WhileRevalidate, IfError: &c.IfError, Grace: &c.Grace,
-		Query: c.Query, IgnoreQuery: c.IgnoreQuery, PublicCookies: c.PublicCookies}
+		Query: c.Query, IgnoreQuery: c.IgnoreQuery, PublicCookies: c.PublicCookies, Validators: c.Validators}
 	if len(r.Query) == 0 {
 		r.Query = nil // nothing was said
 	}
@@ -90,8 +130,9 @@ func proxyOptions(c conf.Config, rule int) middleware.ProxyOptions {
 			UntilInvalidated: r.Policy == rules.UntilInvalidated, MaxAge: time.Duration(*r.MaxAge),
 			WhileRevalidate: time.Duration(*r.WhileRevalidate), IfError: time.Duration(*r.IfError),
 		},
-		ClientDirectives: c.ClientDirectives == "on", Grace: time.Duration(*r.Grace),
+		ClientDirectives: c.ClientDirectives == "on", Grace: time.Duration(*r.Grace), OwnValidators: r.Validators == rules.Ours,
 	}
+	o.PageHeaders, _ = c.SentWithPages() // which check has looked at
 	if r.ClientControl != nil {
 		o.ClientControl = *r.ClientControl
 	}
@@ -102,6 +143,9 @@ func proxyOptions(c conf.Config, rule int) middleware.ProxyOptions {
 	default:
 		o.Query = []string{key.AllQueries}
 	}
+	if len(c.TrustForwarded) > 0 {
+		o.Bypass = otherScheme
+	}
 	if !r.Cached() {
 		o.Skipper = func(*http.Request) bool { return true }
 	}
@@ -110,9 +154,7 @@ func proxyOptions(c conf.Config, rule int) middleware.ProxyOptions {
 
 // changed returns the general settings with what a rule says in their place.
 func changed(general, r rules.Rule) rules.Rule {
-	if r.Policy == "" {
-		r.Policy = general.Policy
-	}
+	r.Policy, r.Validators = cmp.Or(r.Policy, general.Policy), cmp.Or(r.Validators, general.Validators)
 	for _, d := range []struct{ own, general **unit.Duration }{
 		{&r.MaxAge, &general.MaxAge}, {&r.WhileRevalidate, &general.WhileRevalidate}, {&r.IfError, &general.IfError}, {&r.Grace, &general.Grace},
 	} {

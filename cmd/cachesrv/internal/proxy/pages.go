@@ -53,6 +53,32 @@ func (s *sites) pages(r *http.Request, target string) []cache.Key {
 	return keys
 }
 
+// elsewhere returns the keys of a URL under those of the folder's hosts that are not the site's: which origin they had, nobody
+// knows. Where these can't be known, or are many, it returns the keys under every rule for every host there is.
+func (s *sites) elsewhere(hosts []string, unknown bool, target string) (keys []cache.Key) {
+	hosts = slices.DeleteFunc(slices.Clone(hosts), func(name string) bool { return s.byHost[name] != nil })
+	sent, _, _ := strings.Cut(target, "?")
+	path, err := key.Path(sent)
+	if err != nil {
+		return nil // no page
+	}
+	add := func(host string, l lists) {
+		if k, err := middleware.KeyOf(host, target, l.query, l.ignored); err == nil {
+			keys = append(keys, k)
+		}
+	}
+	if unknown || len(hosts) > maxNames {
+		for _, l := range s.lists {
+			add("", l)
+		}
+		return keys
+	}
+	for _, name := range hosts {
+		add(name, s.lists[1+s.set.Match(name, path)])
+	}
+	return keys
+}
+
 // A lists says which parameters make pages, and which are removed.
 type lists struct{ query, ignored []string }
 

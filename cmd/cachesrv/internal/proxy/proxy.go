@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 
-	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
@@ -21,6 +21,8 @@ type Options struct {
 	Config conf.Config  // validated
 	Logger *slog.Logger // required
 	Stdout io.Writer    // where the URL and what to try are printed; required
+
+	Process serve.Process // how we were started
 }
 
 // Errors of settings that don't fit together.
@@ -35,11 +37,8 @@ var (
 // before the fence is lifted: what invalidates these pages does so in the folder, whether or not we run.
 func Serve(ctx context.Context, o Options) (err error) {
 	c := o.Config
-	if len(c.Origins) == 0 {
-		return ErrNoOrigin
-	}
-	if c.Plain && c.Policy == rules.Explicit {
-		return ErrPlain
+	if err := check(c); err != nil {
+		return err
 	}
 	var certificate *serve.Certificate
 	if c.TLSCert != "" {
@@ -52,26 +51,28 @@ func Serve(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	ln, err := serve.Listen(ctx, c.Serve)
+	ln, err := serve.Listen(ctx, c.Serve, o.Process)
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	engine := newEngine(c, store, o.Logger)
-	defer engine.close()
-	sites, err := newSites(c, ln, engine.handler)
+	purging := &serve.Purging{Store: store, Logger: o.Logger}
+	b := &builder{store: store, ln: ln, purging: purging, certificate: certificate, log: o.Logger}
+	first, err := b.build(c)
 	if err != nil {
 		return err
 	}
-	engine.sites = sites
-	servers, err := serve.Admin(ctx, c.Admin, store)
+	eras := serve.NewEras(first)
+	defer eras.Close()
+	servers, err := serve.Admin(ctx, c.Admin, o.Process, purging)
 	if err != nil {
 		return err
 	}
 	for _, s := range servers {
 		defer s.Listener.Close()
 	}
-	if err := dropOthers(ctx, c, ln, store, o.Logger); err != nil {
+	// Before anyone is served: a page that is not stored any more must not be answered either.
+	if err := first.Maker.DropOthers(ctx, store, o.Logger); err != nil {
 		return err
 	}
 	if err := store.Unfence(ctx); err != nil {
@@ -80,13 +81,23 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if err := greet(o.Stdout, ln.Base, c); err != nil {
 		return err
 	}
-	return serve.All(ctx, append(servers, serve.Stream(ln, certificate, sites, o.Logger))...)
+	servers = append(servers, ln.Servers(func(socket net.Listener) serve.Server {
+		return serve.Stream(socket, certificate, serve.AnswerProbes(store, eras), o.Logger)
+	})...)
+	return serve.Run(ctx, serve.Running{
+		Process: o.Process, Store: store, Listener: ln, Logger: o.Logger, Eras: eras, Settings: c, Takes: takes(), Build: b.build,
+	}, servers...)
 }
 
-// dropOthers drops the pages that were stored from other origins or under other rules. Before anyone is served: a page
-// that is not stored any more must not be answered either.
-func dropOthers(ctx context.Context, c conf.Config, ln *serve.Listener, store *cache.Store, log *slog.Logger) error {
-	return serve.Maker{Site: "proxy", Host: ln.Hosts[0], Rules: c.Rules, Settings: pageSettings(c)}.DropOthers(ctx, store, log)
+// check says which settings don't fit together.
+func check(c conf.Config) error {
+	switch {
+	case len(c.Origins) == 0:
+		return ErrNoOrigin
+	case c.Plain && c.Policy == rules.Explicit:
+		return ErrPlain
+	}
+	return nil
 }
 
 // pageSettings returns what pages depend on. Origins are told by which scheme they are asked, and may redirect from one to the
@@ -94,6 +105,8 @@ func dropOthers(ctx context.Context, c conf.Config, ln *serve.Listener, store *c
 func pageSettings(c conf.Config) conf.Proxy {
 	settings := c.Proxy
 	settings.TLSKey, settings.OriginTimeout = "", 0
+	settings.Settle = 0 // the store sees to that
+	settings.PublicScheme = c.Scheme()
 	if settings.TLSCert != "" {
 		settings.TLSCert = "TLS"
 	}
@@ -105,15 +118,19 @@ func greet(w io.Writer, base string, c conf.Config) error {
 	if c.TLSCert != "" {
 		base = "https://" + strings.TrimPrefix(base, "http://")
 	}
+	trust := "Origins are taken to read their primary database: what they answer after an invalidation contains the change."
+	if c.Settle > 0 {
+		trust = fmt.Sprintf("Origins are taken to lag behind an invalidation by less than %v: so long, what it drops is not stored again.", c.Settle)
+	}
 	_, err := fmt.Fprintf(w, `cachesrv proxy: %[1]s/   origin: %[2]s   pages: %[3]s/cache   stop: Ctrl-C
 
-Origins are taken to read their primary database: what they answer after an invalidation contains the change.
+%[4]s
 
 Try:
   curl -si %[1]s/ | grep -i ^cache-status       # stored, then hits; or why it is not stored
   cachesrv ls --dir %[3]s
   cachesrv purge --dir %[3]s --prefix /
 
-`, base, c.Origins, c.Dir)
+`, base, c.Origins, c.Dir, trust)
 	return err
 }

@@ -2,14 +2,13 @@ package proxy
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"strconv"
 
 	"github.com/cachesrv/cachesrv/cache/key"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/conf"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
+	"github.com/cachesrv/cachesrv/invalidate/purge"
 )
 
 // maxHandlers bounds the caches of one proxy: one for each origin and rule that can meet.
@@ -24,6 +23,7 @@ type sites struct {
 	byHost  map[string]site   // by name in canonical form
 	origins map[string]string // the same hosts', where no rule names another one
 	flag    string            // which adds a host; the host's name stands for %s
+	purge   http.Handler      // answers PURGE, whatever the rule; set before the first request
 }
 
 // A site has a handler for each rule: at 1+i for rule i, nil if that can't match the host; at 0 for what no rule matches.
@@ -91,10 +91,11 @@ func originsOf(c conf.Config, ln *serve.Listener) map[string]string {
 			add(o.Host, o.URL)
 		}
 	}
-	port := strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
-	for _, o := range c.Origins {
-		if o.Host != "" {
-			add(o.Host+":"+port, o.URL) // no host name, and not added, if it has a port already
+	for _, port := range ln.Ports {
+		for _, o := range c.Origins {
+			if o.Host != "" {
+				add(o.Host+":"+port, o.URL) // no host name, and not added, if it has a port already
+			}
 		}
 	}
 	if all := c.Origins.Default(); all != "" {
@@ -114,6 +115,10 @@ func (s *sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at, ok := s.byHost[host]
 	if !ok {
 		serve.NotHere(w, host, fmt.Sprintf(s.flag, host))
+		return
+	}
+	if r.Method == purge.Method && s.purge != nil {
+		s.purge.ServeHTTP(w, r)
 		return
 	}
 	at[1+s.rule(host, r)].ServeHTTP(w, r)

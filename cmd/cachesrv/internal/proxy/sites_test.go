@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,13 +13,8 @@ import (
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/serve"
 )
 
-// listener listens where tests want.
-type listener struct{ net.Listener }
-
-func (listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080} }
-
 func here(names ...string) *serve.Listener {
-	return &serve.Listener{Listener: listener{}, Hosts: append(names, "127.0.0.1:8080", "localhost:8080", "[::1]:8080")}
+	return &serve.Listener{Ports: []string{"8080"}, Hosts: append(names, "127.0.0.1:8080", "localhost:8080", "[::1]:8080")}
 }
 
 // says is a handler that says which one it is.

@@ -50,6 +50,9 @@ type Rule struct {
 	IfError *unit.Duration `yaml:"stale-if-error,omitempty"`
 	// PublicCookies lists cookies (a name, or a prefix that ends in "*") that mean nothing to the pages.
 	PublicCookies []string `yaml:"public-cookies,omitzero"`
+	// Validators says whose ETag and Last-Modified pages have that live until they are invalidated: OfOrigin or Ours. Empty: the
+	// general setting.
+	Validators string `yaml:"validators,omitempty"`
 	// Origin is the URL of the origin of what the rule matches. Empty: that of the host.
 	Origin string `yaml:"origin,omitempty"`
 }
@@ -63,6 +66,15 @@ const (
 // Policies lists the policies by name.
 func Policies() []string { return []string{Explicit, UntilInvalidated} }
 
+// Whose validators a page has that lives until it is invalidated.
+const (
+	OfOrigin = "origin"
+	Ours     = "ours"
+)
+
+// Validators lists whose validators pages can have.
+func Validators() []string { return []string{OfOrigin, Ours} }
+
 // ForProxies returns the name of a field that is set and means something to proxies only; "": there is none.
 func (r Rule) ForProxies() string {
 	for _, f := range []struct {
@@ -70,7 +82,7 @@ func (r Rule) ForProxies() string {
 		set  bool
 	}{
 		{"policy", r.Policy != ""}, {"max-age", r.MaxAge != nil}, {"stale-while-revalidate", r.WhileRevalidate != nil},
-		{"stale-if-error", r.IfError != nil}, {"public-cookies", r.PublicCookies != nil}, {"origin", r.Origin != ""},
+		{"stale-if-error", r.IfError != nil}, {"public-cookies", r.PublicCookies != nil}, {"validators", r.Validators != ""}, {"origin", r.Origin != ""},
 		{`query: ["*"]`, slices.Contains(r.Query, key.AllQueries)},
 	} {
 		if f.set {
@@ -159,6 +171,8 @@ func checkProxy(r Rule) error {
 		return fmt.Errorf("policy %q is not %s", r.Policy, strings.Join(Policies(), " or "))
 	case slices.Contains(r.PublicCookies, ""):
 		return errors.New("a cookie's name is empty")
+	case r.Validators != "" && !slices.Contains(Validators(), r.Validators):
+		return fmt.Errorf("validators %q is not %s", r.Validators, strings.Join(Validators(), " or "))
 	}
 	return nil
 }

@@ -16,13 +16,13 @@ const certificateCheck = 3 * time.Second
 // A Certificate is one read from two files, again when they change: whoever renews it need not tell us.
 // Handshakes look at most every 3 s, and none waits for another one's reading.
 type Certificate struct {
-	cert, key string
-	log       *slog.Logger
-	current   atomic.Pointer[tls.Certificate]
+	log     *slog.Logger
+	current atomic.Pointer[tls.Certificate]
 
-	mu     sync.Mutex // held while the files are looked at
-	looked time.Time  // when they were
-	tried  [2]fileStamp
+	mu        sync.Mutex // held while the files are looked at
+	cert, key string     // their paths
+	looked    time.Time  // when they were
+	tried     [2]fileStamp
 }
 
 // fileStamp tells one content of a file from the next. A renewal by rename changes inode and time, one in place the time.
@@ -42,7 +42,7 @@ func (s fileStamp) equal(other fileStamp) bool {
 // LoadCertificate reads a certificate chain and its key, both PEM.
 func LoadCertificate(cert, key string, log *slog.Logger) (*Certificate, error) {
 	c := &Certificate{cert: cert, key: key, log: log, looked: time.Now()}
-	c.tried = c.stamps()
+	c.tried = stamps(c.cert, c.key)
 	if err := c.load(); err != nil {
 		return nil, fmt.Errorf("%w: name the certificate chain and its key with --tls-cert and --tls-key", err)
 	}
@@ -50,17 +50,39 @@ func LoadCertificate(cert, key string, log *slog.Logger) (*Certificate, error) {
 }
 
 func (c *Certificate) load() error {
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
-	if err != nil {
-		return fmt.Errorf("certificate %s with key %s: %w", c.cert, c.key, err)
+	pair, err := readPair(c.cert, c.key)
+	if err == nil {
+		c.current.Store(pair)
 	}
-	c.current.Store(&pair)
-	return nil
+	return err
+}
+
+func readPair(cert, key string) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", cert, key, err)
+	}
+	return &pair, nil
+}
+
+// Renew reads a certificate from files that may be others; use puts it into force.
+func (c *Certificate) Renew(cert, key string) (use func(), err error) {
+	found := stamps(cert, key)
+	pair, err := readPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cert, c.key, c.tried = cert, key, found
+		c.current.Store(pair)
+	}, nil
 }
 
 // stamps are taken before the files are read: what changes in between is seen by the next look.
-func (c *Certificate) stamps() (s [2]fileStamp) {
-	for i, path := range []string{c.cert, c.key} {
+func stamps(cert, key string) (s [2]fileStamp) {
+	for i, path := range []string{cert, key} {
 		if info, err := os.Stat(path); err == nil {
 			s[i] = fileStamp{info, info.ModTime(), info.Size()}
 		}
@@ -79,7 +101,7 @@ func (c *Certificate) refresh() {
 		return
 	}
 	c.looked = time.Now()
-	found := c.stamps()
+	found := stamps(c.cert, c.key)
 	if found[0].equal(c.tried[0]) && found[1].equal(c.tried[1]) {
 		return
 	}

@@ -24,8 +24,9 @@ type handshakes struct {
 	failed  chan error
 	open    context.Context // until Close
 	close   context.CancelFunc
-	first   sync.Once // Accept or Close
-	running sync.WaitGroup
+	first   sync.Once      // Accept or Close
+	running sync.WaitGroup // what accepts
+	shaking sync.WaitGroup // handshakes, until they are passed on
 
 	mu    sync.Mutex
 	under list.List // of context.CancelFunc: cut the handshakes under way, the oldest first
@@ -55,6 +56,7 @@ func (l *handshakes) Close() error {
 	l.close()
 	err := l.Listener.Close()
 	l.running.Wait()
+	l.shaking.Wait()
 	return err
 }
 
@@ -62,6 +64,9 @@ func (l *handshakes) accept() {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				l.shaking.Wait() // whose connections were accepted is answered
+			}
 			select {
 			case l.failed <- err: // net/http decides whether to go on, and when
 			case <-l.open.Done():
@@ -72,7 +77,7 @@ func (l *handshakes) accept() {
 			continue
 		}
 		ctx, end := l.begin()
-		l.running.Go(func() { l.shake(ctx, end, c) })
+		l.shaking.Go(func() { l.shake(ctx, end, c) })
 	}
 }
 

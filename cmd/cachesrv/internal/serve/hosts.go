@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -12,17 +13,23 @@ import (
 
 // siteHosts lists the names the site answers to; the first is the one in keys. A name given without a port is good
 // with the listener's too, as that is how it is reached without a proxy in front. here is a name that leads to the
-// listener from this machine.
+// listener from this machine. Without an address, as on a Unix socket, the loopback names have no port.
 func siteHosts(addr *net.TCPAddr, names []string) (hosts []string, here string) {
 	add := func(name string) {
 		if host, err := key.Host(name); err == nil && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
 	}
-	port := strconv.Itoa(addr.Port)
 	for _, name := range names {
 		add(name)
 	}
+	if addr == nil {
+		for _, name := range []string{"localhost", "127.0.0.1", "[::1]"} {
+			add(name)
+		}
+		return hosts, "localhost"
+	}
+	port := strconv.Itoa(addr.Port)
 	for _, name := range names {
 		add(name + ":" + port) // no host name, and not added, if it has a port already
 	}
@@ -36,10 +43,13 @@ func siteHosts(addr *net.TCPAddr, names []string) (hosts []string, here string) 
 	return hosts, here
 }
 
-// onlyHosts refuses requests for other sites: a page that names its own host must not be made to name another.
-func onlyHosts(hosts []string, next http.Handler) http.Handler {
+// Headers are those that OnlyHosts puts on every answer: who serves the site's pages in its place sends them too.
+func Headers() http.Header { return http.Header{"X-Content-Type-Options": {"nosniff"}} }
+
+// OnlyHosts refuses requests for other sites: a page that names its own host must not be made to name another.
+func OnlyHosts(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		maps.Copy(w.Header(), Headers())
 		host, err := key.Host(r.Host)
 		if err != nil {
 			NoHost(w, err)

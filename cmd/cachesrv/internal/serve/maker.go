@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -25,7 +26,6 @@ const madeBy = "pages-made-by"
 // one may have other settings.
 type Maker struct {
 	Site     string // which site it is: two may have had the folder one after the other
-	Host     string // the first of its names
 	Rules    []rules.Rule
 	Settings any // those of the site that show on pages; encoded as JSON
 }
@@ -34,6 +34,8 @@ type Maker struct {
 // program: an executable with the same bytes, so that templates and assets are the same. Call it before the site
 // answers. Servers with different makers on one folder drop each other's pages when they start, but what one publishes
 // later is seen by the other.
+//
+// Which names a site has is none of it: keys begin with the host, so that pages of another name are other pages.
 func (m Maker) DropOthers(ctx context.Context, store *cache.Store, log *slog.Logger) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -55,8 +57,37 @@ func (m Maker) dropOthers(ctx context.Context, store *cache.Store, program strin
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn("what made the pages can't be read; dropping them all", "err", err)
 	}
+	return m.drop(ctx, store, path, now, log)
+}
+
+// Same reports whether another maker of this program makes the same pages.
+func (m Maker) Same(other Maker) (bool, error) {
+	mine, err := json.Marshal(m)
+	if err != nil {
+		return false, err
+	}
+	others, err := json.Marshal(other)
+	return err == nil && bytes.Equal(mine, others), err
+}
+
+// Replace drops all pages of the store, whoever made them: what other servers of the folder have noted does not tell what this one
+// has made before.
+func (m Maker) Replace(ctx context.Context, store *cache.Store, log *slog.Logger) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's file: %w", err)
+	}
+	now, err := m.digest(program)
+	if err != nil {
+		return fmt.Errorf("tell what makes the pages: %w", err)
+	}
+	return m.drop(ctx, store, filepath.Join(store.Dir(), madeBy), now, log)
+}
+
+// drop drops all pages, and notes what makes the next ones.
+func (m Maker) drop(ctx context.Context, store *cache.Store, path, now string, log *slog.Logger) error {
 	// The file comes last. If it is not written, or lost in a power cut, the next start drops once more.
-	dropped, err := store.Invalidate(ctx, cache.Selection{All: true, Cause: "another program or other settings"})
+	dropped, err := store.Invalidate(ctx, cache.Selection{All: true, NoChange: true, Cause: "another program or other settings"})
 	if err != nil {
 		return fmt.Errorf("drop pages that may show other settings: %w", err)
 	}

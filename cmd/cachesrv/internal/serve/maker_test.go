@@ -42,7 +42,7 @@ func TestPagesOfOthersAreDropped(t *testing.T) {
 		}
 	}
 	build("one")
-	m := Maker{Site: "index", Host: "a.example", Settings: map[string]string{"title": "A"}}
+	m := Maker{Site: "index", Settings: map[string]string{"title": "A"}}
 	start := func() error { return m.dropOthers(t.Context(), store, program, slog.New(slog.DiscardHandler)) }
 	never := false
 	for _, step := range []struct {
@@ -51,7 +51,6 @@ func TestPagesOfOthersAreDropped(t *testing.T) {
 	}{
 		{"a folder that says nothing", func() { _ = os.Remove(filepath.Join(dir, madeBy)) }},
 		{"another site", func() { m.Site = "example" }},
-		{"another name", func() { m.Host = "b.example" }},
 		{"another rule", func() { m.Rules = []rules.Rule{{Path: "/a", Cache: &never}} }},
 		{"another setting", func() { m.Settings = map[string]string{"title": "B"} }},
 		{"another program", func() { build("two") }},

@@ -49,7 +49,7 @@ func TestOneFailedServerStopsAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		listeners[i] = ln
-		servers = append(servers, newServer(ln, &http.Server{ReadHeaderTimeout: time.Second}))
+		servers = append(servers, newServer(ln, ln, &http.Server{ReadHeaderTimeout: time.Second}))
 	}
 	_ = listeners[1].Close()
 	if err := All(t.Context(), servers...); !errors.Is(err, net.ErrClosed) {
@@ -70,7 +70,7 @@ func TestAllWaitsForHandlers(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	var returned atomic.Bool
-	s := newServer(ln, &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := newServer(ln, ln, &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Shutdown waits for no hijacked connection, as Close waits for none at all.
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -108,7 +108,7 @@ func TestAllStopsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		servers = append(servers, newServer(ln, &http.Server{ReadHeaderTimeout: time.Second}))
+		servers = append(servers, newServer(ln, ln, &http.Server{ReadHeaderTimeout: time.Second}))
 	}
 	stopped := make(chan struct{})
 	servers[1].RegisterOnShutdown(func() { close(stopped) })
@@ -141,7 +141,7 @@ func TestSlowUploadsMoveTheirDeadline(t *testing.T) {
 			}
 			name := tcp.Addr().String()
 			read := make(chan error, 1)
-			s := Site(&Listener{tcp, []string{name}, ""}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := Site(tcp, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if asks {
 					c := http.NewResponseController(w)
 					if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {

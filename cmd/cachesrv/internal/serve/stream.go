@@ -13,6 +13,7 @@ import (
 // before a handler hears of it. When it is asked to stop, upgraded connections (as WebSockets) are cut at
 // once: nobody else would end them.
 func Stream(ln net.Listener, certificate *Certificate, handler http.Handler, log *slog.Logger) Server {
+	socket := ln
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	if certificate != nil {
@@ -26,7 +27,6 @@ func Stream(ln net.Listener, certificate *Certificate, handler http.Handler, log
 	s := &http.Server{
 		Handler: WithProgress(whileServing(upgraded, handler)), Protocols: &protocols,
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: stallTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxSiteHeader,
-		ConnState:                    follow,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is for the origin to answer (RFC 9110 9.3.7)
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connectionBuffer,
@@ -35,7 +35,9 @@ func Stream(ln net.Listener, certificate *Certificate, handler http.Handler, log
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	s.RegisterOnShutdown(cut)
-	return newServer(ln, s)
+	server := newServer(socket, ln, s)
+	server.secret = certificate != nil
+	return server
 }
 
 // maxSiteHeader bounds a request's head, which net/http answers with 431 beyond it, give or take 4 KiB. Cookies and long URLs

@@ -171,7 +171,10 @@ func (c *strictConn) behindUpgrade(p []byte) (n int, err error) {
 	return c.Read(p)
 }
 
-// follow is http.Server's ConnState.
+// NetConn returns the connection below, as that of tls.Conn does.
+func (c *strictConn) NetConn() net.Conn { return c.Conn }
+
+// follow is called by http.Server's ConnState.
 func follow(conn net.Conn, state http.ConnState) {
 	c, ok := conn.(interface{ follow(http.ConnState) })
 	if !ok {

@@ -169,7 +169,7 @@ func TestFaultsInBodies(t *testing.T) {
 func TestStrictSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
-		s := Site(&Listener{ln, []string{"h"}, ""}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := Site(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/good" {
 				t.Errorf("%s is handled", r.URL)
 			}
@@ -349,26 +349,26 @@ func TestSlowPrefaces(t *testing.T) {
 	})
 }
 
-// counted is a TCP listener whose connections count how often they are given files to send.
-type counted struct {
+// counting is a TCP listener whose connections count how often they are given files to send.
+type counting struct {
 	*net.TCPListener
 	files *atomic.Int64
 }
 
-func (l counted) Accept() (net.Conn, error) {
+func (l counting) Accept() (net.Conn, error) {
 	c, err := l.AcceptTCP()
 	if err != nil {
 		return nil, err
 	}
-	return countedConn{c, l.files}, nil
+	return countingConn{c, l.files}, nil
 }
 
-type countedConn struct {
+type countingConn struct {
 	*net.TCPConn
 	files *atomic.Int64
 }
 
-func (c countedConn) ReadFrom(src io.Reader) (int64, error) {
+func (c countingConn) ReadFrom(src io.Reader) (int64, error) {
 	c.files.Add(1)
 	return c.TCPConn.ReadFrom(src)
 }
@@ -387,7 +387,7 @@ func TestSendfileThroughStrict(t *testing.T) {
 	var files atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	s := Stream(counted{tcp.(*net.TCPListener), &files}, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := Stream(counting{tcp.(*net.TCPListener), &files}, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, path)
 	}), slog.New(slog.DiscardHandler))
 	go func() { ended <- All(ctx, s) }()

@@ -3,8 +3,10 @@ package serve
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/cachesrv/cachesrv/cache"
 	"github.com/cachesrv/cachesrv/cache/key"
 	"github.com/cachesrv/cachesrv/cmd/cachesrv/internal/rules"
 	"github.com/cachesrv/cachesrv/middleware"
@@ -15,6 +17,7 @@ import (
 type Ways struct {
 	Caches []*middleware.Cache
 	set    *rules.Set
+	rules  []rules.Rule
 }
 
 // NewWays makes the middlewares: base, changed by each rule in turn.
@@ -23,7 +26,7 @@ func NewWays(base middleware.Options, list []rules.Rule) (*Ways, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Ways{make([]*middleware.Cache, 1+len(list)), set}
+	w := &Ways{make([]*middleware.Cache, 1+len(list)), set, list}
 	for i := range w.Caches {
 		o := base
 		if i > 0 {
@@ -49,6 +52,34 @@ func apply(r rules.Rule, o *middleware.Options) {
 	}
 	if r.ClientControl != nil {
 		o.ClientControl = *r.ClientControl
+	}
+}
+
+// Retire keeps pages from being stored that are claimed from now on (middleware.Cache.Retire).
+func (w *Ways) Retire() {
+	for _, c := range w.Caches {
+		c.Retire()
+	}
+}
+
+// Pages returns the keys that the page of a URL may have, for Purging.Site. host is the name that stands in keys, whichever a
+// request has; rules are matched by the latter, and each may list other parameters, so there is a key for every list.
+func (w *Ways) Pages(host string) func(r *http.Request, target string) []cache.Key {
+	lists := []rules.Rule{{}} // what no rule matches
+	for _, r := range w.rules {
+		if !slices.ContainsFunc(lists, func(l rules.Rule) bool {
+			return slices.Equal(l.Query, r.Query) && slices.Equal(l.IgnoreQuery, r.IgnoreQuery)
+		}) {
+			lists = append(lists, r)
+		}
+	}
+	return func(_ *http.Request, target string) (keys []cache.Key) {
+		for _, l := range lists {
+			if k, err := middleware.KeyOf(host, target, l.Query, l.IgnoreQuery); err == nil && !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
+		}
+		return keys
 	}
 }
 
