@@ -13,7 +13,7 @@ DATA       ?= ./data
 # What only tests with PostgreSQL and the whole program need lives under the tag e2e; the long runs under soak.
 EXPLORER       := TestEveryState|TestSleepSets|TestStatesTellAll|TestSearch|TestSurprises|TestLarger|TestTwinOfAMaker
 FAULT_PACKAGES := ./e2e/linear ./e2e/power ./e2e/syscalls
-E2E_PACKAGES   := ./e2e/attack ./e2e/disk ./e2e/index/... ./e2e/indextest ./e2e/pgtest ./e2e/proxy ./e2e/torture/... ./invalidate/... ./render/index/... ./cmd/...
+E2E_PACKAGES   := ./e2e/attack ./e2e/disk ./e2e/front ./e2e/index/... ./e2e/indextest ./e2e/pgtest ./e2e/proxy ./e2e/running ./e2e/torture/... ./invalidate/... ./render/index/... ./cmd/...
 
 .PHONY: help run build unit test e2e proof soak model fault fuzz torture race bench lint vuln clean
 

@@ -17,6 +17,13 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector is lin
 [ -x /usr/bin/twine ] || missing+=(twine)
 /usr/bin/python3 -c 'import django' 2>/dev/null || missing+=(python3-django) # an application behind the proxy
 command -v curl >/dev/null || missing+=(curl) # README's walk-through
+# Servers that answer from the published pages, each in front of us.
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+command -v caddy >/dev/null || missing+=(caddy)
+# Other caches, which the same judge must find to be stale; and what reads the units we print.
+command -v varnishd >/dev/null || [ -x /usr/sbin/varnishd ] || missing+=(varnish)
+command -v squid >/dev/null || [ -x /usr/sbin/squid ] || missing+=(squid)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 # The proof: the model's checker, what lists system calls, and file systems whose power is cut.
 PATH=$PATH:/usr/sbin:/sbin
 command -v spin >/dev/null || missing+=(spin)

@@ -18,23 +18,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "attack")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "cachesrv")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/cachesrv/cachesrv/cmd/cachesrv").CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("build: %v\n%s", err, out))
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { program.Main(m, &binary) }
 
 // A kind of program, and where it has what the attacks aim at.
 type kind struct {
@@ -49,7 +39,7 @@ var (
 )
 
 // onEach runs a test against each program.
-func onEach(t *testing.T, test func(t *testing.T, p *program)) {
+func onEach(t *testing.T, test func(t *testing.T, p *server)) {
 	for _, k := range []kind{example, index} {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
@@ -58,8 +48,8 @@ func onEach(t *testing.T, test func(t *testing.T, p *program)) {
 	}
 }
 
-// A program is the real binary, serving.
-type program struct {
+// A server is the real binary, serving.
+type server struct {
 	kind
 	t    *testing.T
 	bin  string
@@ -67,44 +57,16 @@ type program struct {
 	addr string
 }
 
-func start(t *testing.T, k kind, flags ...string) *program {
+func start(t *testing.T, k kind, flags ...string) *server {
 	t.Helper()
-	p := &program{kind: k, t: t, dir: filepath.Join(t.TempDir(), "data"), bin: binary}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.addr = l.Addr().String()
-	l.Close()
-	var log bytes.Buffer
+	p := &server{kind: k, t: t, dir: filepath.Join(t.TempDir(), "data"), bin: binary, addr: program.FreeAddress(t)}
 	args := append(append(k.args[:1:1], "--listen", p.addr, "--dir", p.dir, "--live", filepath.Join(filepath.Dir(p.dir), "live")), flags...)
-	cmd := exec.Command(p.bin, args...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the program ended with %v:\n%s", err, &log)
-		}
-		if strings.Contains(log.String(), "panic") {
-			t.Errorf("its log:\n%s", &log)
-		}
-	})
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if c, err := net.Dial("tcp", p.addr); err == nil {
-			c.Close()
-			return p
-		}
-		if time.Now().After(end) {
-			t.Fatalf("it does not listen:\n%s", &log)
-		}
-	}
+	program.LaunchOurs(t, p.addr, new(program.Log), exec.Command(p.bin, args...))
+	return p
 }
 
 // send sends raw bytes on a connection of their own, and reads one answer.
-func (p *program) send(raw string) (*http.Response, string) {
+func (p *server) send(raw string) (*http.Response, string) {
 	p.t.Helper()
 	c, err := net.Dial("tcp", p.addr)
 	if err != nil {
@@ -128,12 +90,12 @@ func (p *program) send(raw string) (*http.Response, string) {
 	return res, string(body)
 }
 
-func (p *program) get(target string, headers ...string) (*http.Response, string) {
+func (p *server) get(target string, headers ...string) (*http.Response, string) {
 	p.t.Helper()
 	return p.send(p.request("GET", target, headers...))
 }
 
-func (p *program) request(method, target string, headers ...string) string {
+func (p *server) request(method, target string, headers ...string) string {
 	host := "Host: " + p.addr + "\r\n"
 	for _, h := range headers {
 		if strings.HasPrefix(h, "Host:") {
@@ -144,7 +106,7 @@ func (p *program) request(method, target string, headers ...string) string {
 }
 
 // stored lists the keys in the cache, as `cachesrv ls` tells them.
-func (p *program) stored() []string {
+func (p *server) stored() []string {
 	p.t.Helper()
 	out, err := exec.Command(p.bin, "ls", "--dir", p.dir, "--json").Output()
 	if err != nil {
@@ -180,7 +142,7 @@ func entries(v any) (found []map[string]any) {
 // TestNothingIsStored sends what must be refused, or answered past the cache.
 func TestNothingIsStored(t *testing.T) { onEach(t, nothingIsStored) }
 
-func nothingIsStored(t *testing.T, p *program) {
+func nothingIsStored(t *testing.T, p *server) {
 	p.get("/")
 	before := p.stored()
 	if len(before) != 1 {
@@ -246,7 +208,7 @@ func nothingIsStored(t *testing.T, p *program) {
 // TestSpellings (attacks 4, 7, 8, 10): spellings that are different keys, and those that are one.
 func TestSpellings(t *testing.T) { onEach(t, spellings) }
 
-func spellings(t *testing.T, p *program) {
+func spellings(t *testing.T, p *server) {
 	for _, target := range []string{"/x/%C3%A9", "/x/e%CC%81", "/x/%C0%AF", "/X/%C3%A9", "/x/", "/x", "//x", "/x.gz", "/x.tmp", "/x.page", "/x.stale", "/index.html", "/inventory.db"} {
 		res, _ := p.get(target)
 		if res.StatusCode != 404 && res.StatusCode != 301 {
@@ -271,7 +233,7 @@ func spellings(t *testing.T, p *program) {
 // TestAttack20_Queries: only listed parameters make pages.
 func TestAttack20_Queries(t *testing.T) { onEach(t, queries) }
 
-func queries(t *testing.T, p *program) {
+func queries(t *testing.T, p *server) {
 	p.get("/")
 	for i := range 300 {
 		p.get(fmt.Sprintf("/?q%d=%d", i, i))
@@ -284,7 +246,7 @@ func queries(t *testing.T, p *program) {
 // TestAttack28And29: malformed headers, and ranges, on a hit.
 func TestAttack28And29_Headers(t *testing.T) { onEach(t, headers) }
 
-func headers(t *testing.T, p *program) {
+func headers(t *testing.T, p *server) {
 	_, page := p.get("/")
 	for _, h := range []string{
 		"Accept-Encoding: ;;;,,gzip;q=x,\x01", "Accept-Encoding: gzip;q=2", "If-None-Match: \"", "If-None-Match: W/", "If-Match: ,,,",
@@ -325,7 +287,7 @@ func headers(t *testing.T, p *program) {
 // TestAttack43_OrphanedClaim: a crash that leaves a .tmp, and what is planted there, doesn't keep a page from being cached.
 func TestAttack43_OrphanedClaim(t *testing.T) { onEach(t, orphanedClaim) }
 
-func orphanedClaim(t *testing.T, p *program) {
+func orphanedClaim(t *testing.T, p *server) {
 	p.get("/")
 	host := filepath.Join(p.dir, "cache/current/pages", p.addr)
 	if err := os.WriteFile(filepath.Join(host, ".page.tmp"), []byte("half a pa"), 0o644); err != nil {
@@ -346,7 +308,7 @@ func orphanedClaim(t *testing.T, p *program) {
 // TestAttack44_Damage: a page cut short under a running server is not served whole lengths.
 func TestAttack44_Damage(t *testing.T) { onEach(t, damage) }
 
-func damage(t *testing.T, p *program) {
+func damage(t *testing.T, p *server) {
 	_, page := p.get("/")
 	if err := os.Truncate(filepath.Join(p.dir, "cache/current/pages", p.addr, ".page"), 10); err != nil {
 		t.Fatal(err)

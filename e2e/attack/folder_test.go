@@ -15,7 +15,7 @@ import (
 )
 
 // files lists the files of the cache whose names end so.
-func (p *program) files(suffix string) (found []string) {
+func (p *server) files(suffix string) (found []string) {
 	_ = filepath.WalkDir(filepath.Join(p.dir, "cache", "current")+"/", func(path string, d os.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, suffix) && !d.IsDir() {
 			found = append(found, path)
@@ -25,10 +25,10 @@ func (p *program) files(suffix string) (found []string) {
 	return found
 }
 
-func (p *program) claims() []string { return p.files(".page.tmp") }
+func (p *server) claims() []string { return p.files(".page.tmp") }
 
 // sound has the folder checked by the program.
-func (p *program) sound() {
+func (p *server) sound() {
 	p.t.Helper()
 	if out, err := exec.Command(p.bin, "check", "--dir", p.dir).CombinedOutput(); err != nil {
 		p.t.Errorf("check: %v\n%s", err, out)
@@ -36,7 +36,7 @@ func (p *program) sound() {
 }
 
 // kept waits until a page is stored.
-func (p *program) kept(target string) {
+func (p *server) kept(target string) {
 	p.t.Helper()
 	await(p.t, func() string {
 		if res, _ := p.get(target); !cached(res) {
@@ -119,7 +119,7 @@ func paused(t *testing.T) (o *origin, half, proceed chan struct{}, page string) 
 }
 
 // underWay asks for /slow, has something done in the midst of the fill, and returns what the client got.
-func (p *program) underWay(half, proceed chan struct{}, meanwhile func()) string {
+func (p *server) underWay(half, proceed chan struct{}, meanwhile func()) string {
 	got := make(chan string, 1)
 	go func() { got <- p.exchange(p.request("GET", "/slow")) }()
 	<-half
@@ -197,7 +197,7 @@ func TestAttack41_ProxyAdministration(t *testing.T) {
 		}
 		_, _ = io.WriteString(c, ok(q.String()))
 	})
-	p := proxyTo(t, o)
+	p := proxyTo(t, o, "--purge-from", "192.0.2.0/24")
 	p.kept("/x")
 	for _, method := range []string{"PURGE", "BAN", "INVALIDATE", "DELETE"} {
 		for _, target := range []string{"/x", "/*", "/", "/..%2fx", "*"} {

@@ -25,7 +25,7 @@ type h2 struct {
 	next uint32 // stream
 }
 
-func (p *program) h2(t *testing.T) *h2 {
+func (p *server) h2(t *testing.T) *h2 {
 	t.Helper()
 	c := p.dial(t)
 	h := &h2{t: t, conn: c, Framer: http2.NewFramer(c, c), next: 1}

@@ -91,7 +91,7 @@ func newOrigin(t *testing.T, answer func(q *asked, c net.Conn)) *origin {
 }
 
 // proxyTo starts the proxy in front of an origin.
-func proxyTo(t *testing.T, o *origin, flags ...string) *program {
+func proxyTo(t *testing.T, o *origin, flags ...string) *server {
 	t.Helper()
 	return start(t, kind{name: "proxy", args: []string{"proxy"}}, append([]string{"--origin", "http://" + o.l.Addr().String()}, flags...)...)
 }

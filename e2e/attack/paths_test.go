@@ -16,7 +16,7 @@ import (
 
 // distinct asks for targets, twice each, and sees that each has the answer of its own target: what the origin tells apart,
 // nobody merges. What is refused, with 400, must not reach the origin.
-func distinct(t *testing.T, p *program, targets ...string) {
+func distinct(t *testing.T, p *server, targets ...string) {
 	t.Helper()
 	for range 2 {
 		for _, target := range targets {
@@ -32,7 +32,7 @@ func distinct(t *testing.T, p *program, targets ...string) {
 }
 
 // refused asks for targets that no well-behaved client sends.
-func refused(t *testing.T, p *program, o *origin, targets ...string) {
+func refused(t *testing.T, p *server, o *origin, targets ...string) {
 	t.Helper()
 	for _, target := range targets {
 		if res, _ := p.get(target); res.StatusCode != 400 {
@@ -45,7 +45,7 @@ func refused(t *testing.T, p *program, o *origin, targets ...string) {
 }
 
 // outside lists what was stored outside of the folder.
-func (p *program) outside() (found []string) {
+func (p *server) outside() (found []string) {
 	_ = filepath.WalkDir(filepath.Dir(p.dir), func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && !strings.HasPrefix(path, p.dir+"/") {
 			found = append(found, path)

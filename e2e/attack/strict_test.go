@@ -14,7 +14,7 @@ import (
 // connection; what was asked in front of it is answered, and what stands behind it is not read.
 func TestAttack31To33_Refusals(t *testing.T) {
 	o := newOrigin(t, nil)
-	for _, p := range []*program{start(t, example), start(t, index), proxyTo(t, o)} {
+	for _, p := range []*server{start(t, example), start(t, index), proxyTo(t, o)} {
 		t.Run(p.name, func(t *testing.T) {
 			for lines, why := range map[string]string{
 				"Content-Length: 5\r\nTransfer-Encoding: chunked": "both Content-Length and Transfer-Encoding",

@@ -22,6 +22,7 @@ import (
 
 	"github.com/cachesrv/cachesrv/e2e/indextest"
 	"github.com/cachesrv/cachesrv/e2e/pgtest"
+	"github.com/cachesrv/cachesrv/e2e/program"
 	"github.com/cachesrv/cachesrv/e2e/torture"
 	"github.com/cachesrv/cachesrv/render/index/sample"
 )
@@ -52,7 +53,7 @@ var (
 )
 
 func build(name string, flags ...string) (string, error) {
-	return indextest.Build(workshop(), name, flags...)
+	return program.Build(workshop(), name, flags...)
 }
 
 // python is a virtual environment with pip. It sees Debian's packages, so that sdists can be built without an index
@@ -104,16 +105,16 @@ type index struct {
 	t   *testing.T
 	dir string
 	db  string
-	log *indextest.Log
+	log *program.Log
 }
 
 // host is the site's name: with one that no port is part of, pages outlive a restart.
 const host = "index.test"
 
 // start starts an index, with a user "ada" and a token of hers.
-func start(t *testing.T, program func() (string, error), db string, args ...string) *index {
+func start(t *testing.T, built func() (string, error), db string, args ...string) *index {
 	t.Helper()
-	ix := prepare(t, program, db, args...)
+	ix := prepare(t, built, db, args...)
 	if err := ix.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -126,13 +127,13 @@ func start(t *testing.T, program func() (string, error), db string, args ...stri
 }
 
 // prepare is start without starting.
-func prepare(t *testing.T, program func() (string, error), db string, args ...string) *index {
+func prepare(t *testing.T, built func() (string, error), db string, args ...string) *index {
 	t.Helper()
-	path, err := program()
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ix := &index{t: t, dir: t.TempDir(), db: db, log: &indextest.Log{Bytes: loggedBytes}}
+	ix := &index{t: t, dir: t.TempDir(), db: db, log: &program.Log{Bytes: loggedBytes}}
 	args = append(args, "--host", host, "--live", filepath.Join(ix.dir, "live"))
 	ix.Application = torture.NewIndex(path, filepath.Join(ix.dir, "data"), db, args...)
 	ix.Log = ix.log

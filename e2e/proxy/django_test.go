@@ -9,13 +9,15 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 // TestDjango: an application as people write them is cached where it says so, and where it would be wrong it is not: with a
 // session, in another language, after a form.
 func TestDjango(t *testing.T) {
-	addr := freeAddress(t)
-	launch(t, addr, new(output), exec.Command("/usr/bin/python3", "testdata/application.py", "runserver", "--noreload", addr))
+	addr := program.FreeAddress(t)
+	program.Launch(t, addr, new(program.Log), exec.Command("/usr/bin/python3", "testdata/application.py", "runserver", "--noreload", addr))
 	p := front(t, "http://"+addr)
 
 	// A page, its validators, its languages.

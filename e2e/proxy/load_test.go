@@ -55,7 +55,7 @@ func oneColdPage(t *testing.T) (sent time.Duration) {
 	open := func() { once.Do(func() { close(release) }) }
 	defer open()
 	p := front(t, s.URL)
-	defer p.stop()
+	defer func() { _ = p.Stop() }()
 
 	conns := make([]net.Conn, followers)
 	defer func() {
@@ -259,7 +259,7 @@ func (p *proxy) usage() (u usage) {
 		}
 		return nil
 	})
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
 	if err != nil {
 		p.t.Error(err)
 		return u

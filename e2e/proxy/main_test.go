@@ -3,127 +3,37 @@
 package proxy
 
 import (
-	"bytes"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "proxy")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "cachesrv")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/cachesrv/cachesrv/cmd/cachesrv").CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("build: %v\n%s", err, out))
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { program.Main(m, &binary) }
 
 // A proxy is the real binary, in front of an origin.
 type proxy struct {
-	t    testing.TB
-	dir  string
-	addr string
-	pid  int
-	stop func() // once; the test's end does, too
-	log  *output
-}
-
-// output collects what a program prints, while it runs.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
+	t               testing.TB
+	dir             string
+	addr            string
+	log             *program.Log
+	program.Process // stopped with the test, or before
 }
 
 // front starts a proxy with one line of configuration, the origin's URL, and what bounds a test.
 func front(t testing.TB, origin string, flags ...string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, dir: filepath.Join(t.TempDir(), "data"), addr: freeAddress(t), log: new(output)}
+	p := &proxy{t: t, dir: filepath.Join(t.TempDir(), "data"), addr: program.FreeAddress(t), log: new(program.Log)}
 	args := append([]string{"proxy", "--listen", p.addr, "--dir", p.dir, "--live", filepath.Join(filepath.Dir(p.dir), "live"), "--origin", origin}, flags...)
-	p.pid, p.stop = launch(t, p.addr, p.log, exec.Command(binary, args...))
-	t.Cleanup(func() {
-		if s := p.log.String(); strings.Contains(s, "panic") {
-			t.Errorf("the proxy's log:\n%s", s)
-		}
-	})
+	p.Process = program.LaunchOurs(t, p.addr, p.log, exec.Command(binary, args...))
 	return p
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// launch starts a program, waits until it listens, and ends it with the test, or before.
-func launch(t testing.TB, addr string, log *output, cmd *exec.Cmd) (pid int, stop func()) {
-	t.Helper()
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			_ = cmd.Process.Signal(os.Interrupt)
-			if err := <-ended; cmd.Path == binary && err != nil {
-				t.Errorf("the proxy ended with %v:\n%s", err, log)
-			}
-		})
-	}
-	t.Cleanup(func() {
-		stop()
-		if t.Failed() {
-			t.Logf("%s:\n%.10000s", strings.Join(cmd.Args, " "), log)
-		}
-	})
-	for end := time.Now().Add(60 * time.Second); ; {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			return cmd.Process.Pid, stop
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("%s ended with %v:\n%s", cmd.Path, err, log)
-		case <-time.After(20 * time.Millisecond):
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s does not listen:\n%s", cmd.Path, log)
-		}
-	}
 }
 
 // An answer is a whole one.

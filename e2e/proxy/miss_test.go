@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 // missSize is that of the page in BenchmarkMiss, in bytes.
@@ -108,7 +110,7 @@ func peer(b *testing.B, name, debian string) string {
 
 func nginx(b *testing.B, origin string) (addr string) {
 	path := peer(b, "nginx", "nginx-light")
-	dir, addr := b.TempDir(), freeAddress(b)
+	dir, addr := b.TempDir(), program.FreeAddress(b)
 	conf := filepath.Join(dir, "nginx.conf")
 	user := ""
 	if os.Getuid() == 0 {
@@ -134,13 +136,13 @@ http {
 	if err != nil {
 		b.Fatal(err)
 	}
-	launch(b, addr, new(output), exec.Command(path, "-p", dir, "-c", conf))
+	program.Launch(b, addr, new(program.Log), exec.Command(path, "-p", dir, "-c", conf))
 	return addr
 }
 
 func varnish(b *testing.B, origin string) (addr string) {
 	path := peer(b, "varnishd", "varnish")
-	dir, addr := b.TempDir(), freeAddress(b)
+	dir, addr := b.TempDir(), program.FreeAddress(b)
 	vcl := filepath.Join(dir, "default.vcl")
 	host, port, _ := strings.Cut(origin, ":")
 	err := os.WriteFile(vcl, fmt.Appendf(nil, `vcl 4.1;
@@ -150,6 +152,6 @@ sub vcl_deliver { if (obj.hits > 0) { set resp.http.X-Cache = "HIT"; } else { se
 	if err != nil {
 		b.Fatal(err)
 	}
-	launch(b, addr, new(output), exec.Command(path, "-F", "-a", addr, "-f", vcl, "-n", filepath.Join(dir, "varnish"), "-s", "malloc,1g", "-j", "none"))
+	program.Launch(b, addr, new(program.Log), exec.Command(path, "-F", "-a", addr, "-f", vcl, "-n", filepath.Join(dir, "varnish"), "-s", "malloc,1g", "-j", "none"))
 	return addr
 }

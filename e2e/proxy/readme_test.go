@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cachesrv/cachesrv/e2e/program"
 	"github.com/cachesrv/cachesrv/e2e/walk"
 )
 
@@ -20,7 +21,7 @@ func TestReadme(t *testing.T) {
 	if err := os.Symlink(binary, filepath.Join(dir, "bin", "cachesrv")); err != nil {
 		t.Fatal(err)
 	}
-	site, front := freeAddress(t), freeAddress(t)
+	site, front := program.FreeAddress(t), program.FreeAddress(t)
 	_, port, _ := strings.Cut(site, ":")
 	walk.Walk{
 		Name: "proxy", Readme: "../../README.md", Dir: dir, Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + dir},

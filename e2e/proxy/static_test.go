@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 // TestStaticFiles: Python's file server says when files were changed, and no more; they are pages for a tenth of their age.
@@ -34,9 +36,9 @@ func TestStaticFiles(t *testing.T) {
 	for name, text := range content {
 		put(name, text)
 	}
-	addr := freeAddress(t)
+	addr := program.FreeAddress(t)
 	host, port, _ := strings.Cut(addr, ":")
-	launch(t, addr, new(output), exec.Command("/usr/bin/python3", "-m", "http.server", "--bind", host, "--directory", files, port))
+	program.Launch(t, addr, new(program.Log), exec.Command("/usr/bin/python3", "-m", "http.server", "--bind", host, "--directory", files, port))
 	p := front(t, "http://"+addr)
 
 	for target, want := range map[string]string{

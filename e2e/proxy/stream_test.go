@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 // patience bounds what a test waits for; it is never what is measured.
@@ -328,7 +330,9 @@ func TestUpgrades(t *testing.T) {
 		t.Fatal("the origin goes on")
 	}
 	start := time.Now()
-	p.stop()
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
 	if took := time.Since(start); took > 8*time.Second { // less than it has patience for requests under way
 		t.Errorf("with an upgraded connection it took %v to end", took)
 	}
@@ -340,7 +344,7 @@ func TestUpgrades(t *testing.T) {
 
 // TestOriginsThatAreNotThere: a page says so, is not stored, and the next request tries again.
 func TestOriginsThatAreNotThere(t *testing.T) {
-	addr := freeAddress(t)
+	addr := program.FreeAddress(t)
 	p := front(t, "http://"+addr)
 	if a := p.neverHit("/"); a.StatusCode != http.StatusBadGateway || a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d, Cache-Control %q", a.StatusCode, a.Header.Get("Cache-Control"))

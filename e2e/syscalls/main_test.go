@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/cachesrv/cachesrv/e2e/indextest"
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 var (
@@ -47,7 +47,7 @@ var (
 )
 
 func build(name string, flags ...string) (string, error) {
-	return indextest.Build(workshop(), name, flags...)
+	return program.Build(workshop(), name, flags...)
 }
 
 // choices returns the source of a test's choices.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cachesrv/cachesrv/e2e/indextest"
+	"github.com/cachesrv/cachesrv/e2e/program"
 	"github.com/cachesrv/cachesrv/e2e/torture"
 	"github.com/cachesrv/cachesrv/render/index/sample"
 )
@@ -27,7 +28,7 @@ type world struct {
 	app     *torture.Application
 	cli     *torture.Application // for the program's other commands
 	client  *indextest.Client
-	log     *indextest.Log
+	log     *program.Log
 	pid     int
 	pids    *os.File // FIFO from which we learn the program's process id before it begins
 	pidLine *bufio.Reader
@@ -45,12 +46,12 @@ const gate = `echo $$ >"$0/pids"; read go <"$0/starts"; exec "$@"`
 
 // newWorld starts an index with a project and somebody who may upload. It lies in memory: what is looked for depends on
 // which calls were made, not on a disk.
-func newWorld(ctx context.Context, program string, env ...string) (*world, error) {
+func newWorld(ctx context.Context, path string, env ...string) (*world, error) {
 	dir, err := os.MkdirTemp("/dev/shm", "syscalls-")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, log: &indextest.Log{Bytes: loggedBytes}, project: "sys-p0"}
+	w := &world{dir: dir, log: &program.Log{Bytes: loggedBytes}, project: "sys-p0"}
 	for _, fifo := range []struct {
 		name string
 		file **os.File
@@ -66,9 +67,9 @@ func newWorld(ctx context.Context, program string, env ...string) (*world, error
 	w.pidLine = bufio.NewReader(w.pids)
 	// Without the serial, HTML pages are such that other servers read them.
 	args := []string{"--host", host, "--live", w.live(), "--serial-header", "off"}
-	w.cli = torture.NewIndex(program, w.data(), "", args...)
+	w.cli = torture.NewIndex(path, w.data(), "", args...)
 	w.app = torture.NewIndex("/bin/sh", w.data(), "", args...)
-	w.app.Args = append([]string{"-c", gate, dir, program}, w.app.Args...)
+	w.app.Args = append([]string{"-c", gate, dir, path}, w.app.Args...)
 	w.app.Log, w.app.Env = w.log, env
 	if err := w.start(ctx, nil); err != nil {
 		return nil, errors.Join(err, w.close())

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,6 +37,10 @@ type Application struct {
 	// Announced finds the address (127.0.0.1:PORT) in a line of its standard output that says where it serves. Default:
 	// what follows Announcement.
 	Announced func(line string) (address string, ok bool)
+
+	// Listens is an address on which a server of another make listens once it serves, as it announces nothing. It may have
+	// processes of its own, so that it is not killed but asked to end.
+	Listens string
 
 	command *exec.Cmd
 	gone    chan struct{} // closed when it has ended
@@ -66,7 +71,7 @@ func (a *Application) Start(ctx context.Context) error {
 	a.command.Env = append(os.Environ(), a.Env...)
 	a.command.Stderr = last
 	a.command.WaitDelay = time.Second
-	a.command.SysProcAttr = attributes()
+	a.command.SysProcAttr = attributes(a.last())
 	stdout, err := a.command.StdoutPipe()
 	if err != nil {
 		return err
@@ -103,6 +108,13 @@ func (a *Application) Start(ctx context.Context) error {
 	if err := <-started; err != nil {
 		return fmt.Errorf("starting %s: %w", a.Name, err)
 	}
+	if a.Listens != "" {
+		go func() {
+			if listens(ctx, a.Listens) {
+				announced <- a.Listens
+			}
+		}()
+	}
 	select {
 	case address := <-announced:
 		base := "http://" + address
@@ -116,6 +128,26 @@ func (a *Application) Start(ctx context.Context) error {
 	case <-ctx.Done():
 		return errors.Join(fmt.Errorf("%s does not serve: %w\n%s", a.Name, ctx.Err(), last), a.Kill())
 	}
+}
+
+// listens waits until something accepts connections on an address, or ctx ends.
+func listens(ctx context.Context, address string) bool {
+	for ctx.Err() == nil {
+		if c, err := net.Dial("tcp", address); err == nil {
+			_ = c.Close()
+			return true
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+	return false
+}
+
+// last is the signal that ends it for good.
+func (a *Application) last() syscall.Signal {
+	if a.Listens != "" {
+		return syscall.SIGTERM
+	}
+	return syscall.SIGKILL
 }
 
 // Gone is closed when the instance started last has ended, in whatever way.
@@ -135,18 +167,19 @@ func (a *Application) Stop(ctx context.Context) error {
 		}
 		return nil
 	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("%s does not stop: %w", a.Name, ctx.Err()), a.Kill())
+		return errors.Join(fmt.Errorf("%s does not stop: %w", a.Name, ctx.Err()), a.command.Process.Kill())
 	}
 }
 
-// Kill ends it by SIGKILL. One that has ended is fine.
+// Kill ends it by SIGKILL, or SIGTERM if it is of another make. One that has ended is fine.
 func (a *Application) Kill() error {
 	if a.command == nil || a.command.Process == nil {
 		return nil
 	}
-	if err := a.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := a.command.Process.Signal(a.last()); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
+	defer time.AfterFunc(stopTimeout, func() { _ = a.command.Process.Kill() }).Stop()
 	<-a.gone
 	return nil
 }

@@ -11,13 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // An Ask is a way to ask for a page.
@@ -25,6 +19,9 @@ type Ask struct {
 	Method   string // GET or HEAD
 	Encoding string // Accept-Encoding; empty: none is sent
 	ETag     string // If-None-Match; empty: none is sent
+	IfRange  string // If-Range; empty: none is sent
+
+	First, Last int // Range: bytes=First-Last; Last 0: none is sent
 }
 
 func (a Ask) String() string {
@@ -35,11 +32,14 @@ func (a Ask) String() string {
 	if a.ETag != "" {
 		s += ", If-None-Match: " + a.ETag
 	}
+	if a.Last > 0 {
+		s += fmt.Sprintf(", Range: bytes=%d-%d", a.First, a.Last)
+	}
+	if a.IfRange != "" {
+		s += ", If-Range: " + a.IfRange
+	}
 	return s
 }
-
-// encodings are those a page may come in, besides identity.
-var encodings = []string{"gzip", "br", "zstd"}
 
 // requestTimeout bounds a request: above it the target hangs.
 const requestTimeout = 30 * time.Second
@@ -84,6 +84,9 @@ func (c *client) Read(ctx context.Context, page int) (Answer, error) {
 	if c.rand.IntN(4) == 0 {
 		a.ETag = c.known[page].etag
 	}
+	if c.rand.IntN(8) == 0 {
+		a = c.askForPart(page, a)
+	}
 	return c.ask(ctx, page, a)
 }
 
@@ -126,6 +129,12 @@ func (c *client) exchange(ctx context.Context, page int, a Ask) (Answer, error) 
 	}
 	if a.ETag != "" {
 		fmt.Fprintf(&b, "If-None-Match: %s\r\n", a.ETag)
+	}
+	if a.Last > 0 {
+		fmt.Fprintf(&b, "Range: bytes=%d-%d\r\n", a.First, a.Last)
+	}
+	if a.IfRange != "" {
+		fmt.Fprintf(&b, "If-Range: %s\r\n", a.IfRange)
 	}
 	b.WriteString("\r\n")
 	if _, err := io.WriteString(c.conn, b.String()); err != nil {
@@ -175,8 +184,14 @@ func (c *client) understand(page int, a Ask, resp *http.Response) (Answer, error
 			return answer, fmt.Errorf("%w: a 304 that was not asked for, or with a body", ErrTorn)
 		}
 		return answer, nil
+	case resp.StatusCode == http.StatusPartialContent:
+		return c.understandPart(page, a, answer, resp)
 	case !c.pages.Good(page, resp.StatusCode):
-		return answer, fmt.Errorf("status %s: %.200q", resp.Status, c.body.Bytes())
+		err := fmt.Errorf("status %s: %.200q", resp.Status, c.body.Bytes())
+		if resp.StatusCode < http.StatusInternalServerError {
+			err = fmt.Errorf("%w: %w", errDenied, err)
+		}
+		return answer, err
 	case a.Method == "HEAD":
 		answer.Version = c.etags.version(page, etag)
 		size := int64(c.pages.Size(page))
@@ -192,14 +207,14 @@ func (c *client) understand(page int, a Ask, resp *http.Response) (Answer, error
 		return answer, fmt.Errorf("%w: a hit without Content-Length", ErrTorn)
 	}
 	encoding := resp.Header.Get("Content-Encoding")
-	if encoding != "" && !strings.Contains(a.Encoding, encoding) {
+	if encoding != "" && !accepts(a.Encoding, encoding) {
 		return answer, fmt.Errorf("%w: Content-Encoding %q was not asked for", ErrTorn, encoding)
 	}
 	version, err := c.memos.read(c.pages, page, resp.StatusCode, encoding, c.body.Bytes(), &c.out)
 	if err != nil {
 		return answer, fmt.Errorf("%w (%s, ETag %s)", err, answer.From, etag)
 	}
-	answer.Version = version
+	answer.Version, answer.Encoding = version, encoding
 	if etag != "" {
 		c.known[page] = known{etag, version}
 		c.etags.saw(page, etag, version)
@@ -207,8 +222,27 @@ func (c *client) understand(page int, a Ask, resp *http.Response) (Answer, error
 	return answer, c.pages.Check(page, version, resp.StatusCode, resp.Header)
 }
 
-// from reads Cache-Status (RFC 9211), of which the first member counts: ours.
+// errDenied: an answer that tells the client what isn't so, as a 404 for a page that exists: no fault excuses it.
+var errDenied = errors.New("denied")
+
+// accepts tells whether an Accept-Encoding of Read names a coding, and not to refuse it.
+func accepts(header, coding string) bool {
+	for member := range strings.SplitSeq(header, ",") {
+		if name, weight, _ := strings.Cut(strings.TrimSpace(member), ";"); name == coding {
+			return weight != "q=0"
+		}
+	}
+	return false
+}
+
+// from reads Cache-Status (RFC 9211), of which the first member counts: ours. Squid 5 has X-Cache instead.
 func from(h http.Header) From {
+	switch word, _, _ := strings.Cut(h.Get("X-Cache"), " "); word {
+	case "HIT":
+		return Hit
+	case "MISS":
+		return Miss
+	}
 	ours, _, _ := strings.Cut(h.Get("Cache-Status"), ",")
 	_, params, _ := strings.Cut(ours, ";")
 	answer := Bypass
@@ -223,97 +257,4 @@ func from(h http.Header) From {
 		}
 	}
 	return answer
-}
-
-// memos has a memo for each encoding, under its name, and for identity under "".
-type memos map[string]*memo
-
-func newMemos(pages int) memos {
-	m := memos{"": newMemo(pages)}
-	for _, e := range encodings {
-		m[e] = newMemo(pages)
-	}
-	return m
-}
-
-// read returns the version that a body in some encoding shows. Space is used for decoding.
-func (m memos) read(p Pages, page, status int, encoding string, raw []byte, space *bytes.Buffer) (int64, error) {
-	of, ok := m[encoding]
-	if !ok {
-		return 0, fmt.Errorf("%w: Content-Encoding %q", ErrTorn, encoding)
-	}
-	return of.read(page, raw, func() (int64, error) {
-		body, err := decode(encoding, raw, space)
-		if err != nil {
-			return 0, fmt.Errorf("%w: decoding %s: %v", ErrTorn, encoding, err)
-		}
-		version, err := p.Read(page, status, body)
-		if err != nil && encoding != "" {
-			err = fmt.Errorf("%w (decoded from %s)", err, encoding)
-		}
-		return version, err
-	})
-}
-
-func decode(encoding string, raw []byte, space *bytes.Buffer) ([]byte, error) {
-	var r io.Reader
-	switch encoding {
-	case "":
-		return raw, nil
-	case "gzip":
-		z, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return nil, err
-		}
-		r = z
-	case "br":
-		r = brotli.NewReader(bytes.NewReader(raw))
-	case "zstd":
-		z, err := zstd.NewReader(bytes.NewReader(raw), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, err
-		}
-		defer z.Close()
-		r = z
-	default:
-		return nil, errors.ErrUnsupported
-	}
-	space.Reset()
-	_, err := space.ReadFrom(r)
-	return space.Bytes(), err
-}
-
-// etags remembers which version an ETag stands for, so that a HEAD can be judged. It has one entry per body that was
-// seen: a few per commit. Safe for concurrent use.
-type etags struct {
-	versions sync.Map // etagOf → int64
-	repeated atomic.Int64
-}
-
-type etagOf struct {
-	page int
-	etag string
-}
-
-func newETags() *etags { return &etags{} }
-
-// saw records a version's ETag. Two versions with one are possible, as it has 31 bits of digest: the newer counts then.
-func (e *etags) saw(page int, etag string, version int64) {
-	for {
-		old, loaded := e.versions.LoadOrStore(etagOf{page, etag}, version)
-		if !loaded || old == version {
-			return
-		}
-		e.repeated.Add(1)
-		if old.(int64) > version || e.versions.CompareAndSwap(etagOf{page, etag}, old, version) {
-			return
-		}
-	}
-}
-
-// version returns what an ETag stands for; 0: not known.
-func (e *etags) version(page int, etag string) int64 {
-	v, _ := e.versions.Load(etagOf{page, etag})
-	version, _ := v.(int64)
-	return version
 }

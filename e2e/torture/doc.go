@@ -10,18 +10,20 @@
 // Run takes what is to be tortured apart into small pieces, each with several forms:
 //
 //   - a Target serves the pages: an Application (the test program in app/, or our package index, as a child), several
-//     Instances of it on one folder, later a cache server before it
+//     Instances of it on one folder, or a cache server before an Origin, with or without another server before that
 //   - Pages say which pages those are, and how a version is read from an answer: numbered ones of the test program, or an
 //     index's, which show the releases of projects
-//   - a Committer commits and invalidates: through the application's hooks by key, tag or prefix (Application.By), or by
-//     two bare unlinks in a plain folder (Unlink)
+//   - a Committer commits and invalidates: through the application's hooks by key, tag or prefix (Application.By), by
+//     two bare unlinks in a plain folder (Unlink), or by a request to the cache server (OverHTTP)
 //   - a Reader reads: over HTTP in all the ways a client may ask, or straight from the published files and twins, as
 //     another server would
-//   - a Fault harms the target meanwhile: KillAtRandom, KillAtPoints
+//   - a Fault harms the target meanwhile: KillAtRandom, KillAtPoints; while committers go on, CrashUnderCommits, Hangups, and a
+//     Fencer
 //
-// Setup and IndexSetup put the usual combinations together. A control is a target that was built wrong (cache/fault): its
-// run must fail, or the check is worth nothing. The checker itself is checked on a cache in memory that can be wrong in
-// every way it looks for.
+// Setup, IndexSetup and ProxySetup put the usual combinations together. A control is a target that was built wrong
+// (cache/fault): its run must fail, or the check is worth nothing. So must that of a cache of another make (PeerSetup): the
+// same judge finds stale pages there. The checker itself is checked on a cache in memory that can be wrong in every way it
+// looks for.
 //
 // All choices of a run (pages, pauses, encodings, kills) follow from Load.Seed, though what the kernel makes of them does
 // not.

@@ -48,6 +48,7 @@ type wrong struct {
 	publishAlways bool                                   // publish even if the claim is gone
 	keepTwins     bool                                   // an invalidation leaves the twin, and a fill too
 	etagOnce      bool                                   // a page's ETag never changes, so that a 304 confirms anything
+	partOld       bool                                   // If-Range is passed over
 	headOld       bool                                   // HEAD is answered from the page that was published first
 	forget        bool                                   // a crash loses invalidations, as one between COMMIT and hook does
 	lose          int                                    // the invalidation that is lost, and all after it
@@ -218,9 +219,26 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request, a *fakeAnswer) {
 	case r.Header.Get("If-None-Match") == a.header.Get("ETag"):
 		w.Header().Del("Content-Length")
 		w.WriteHeader(http.StatusNotModified)
+	case f.part(w, r, a):
 	case r.Method == http.MethodHead && f.wrong.headOld:
 		w.Header().Set("ETag", `"1"`)
 	default:
 		_, _ = w.Write(a.body) // net/http leaves it out of a HEAD's answer
 	}
+}
+
+// part answers a request for a part, if it is to be answered so.
+func (f *fake) part(w http.ResponseWriter, r *http.Request, a *fakeAnswer) bool {
+	var first, last int
+	if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last); n != 2 || a.header.Get("Content-Encoding") != "" || last >= len(a.body) {
+		return false
+	}
+	if held := r.Header.Get("If-Range"); held != "" && held != a.header.Get("ETag") && !f.wrong.partOld {
+		return false
+	}
+	w.Header().Set("Content-Length", fmt.Sprint(1+last-first))
+	w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, len(a.body)))
+	w.WriteHeader(http.StatusPartialContent)
+	_, _ = w.Write(a.body[first : last+1])
+	return true
 }

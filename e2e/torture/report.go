@@ -32,6 +32,8 @@ type Report struct {
 	Files       int64 `json:"files"`     // straight from a published file
 	Absent      int64 `json:"absent"`    // looked for a published file, and there was none
 	NotModified int64 `json:"not_modified"`
+	Parts       int64 `json:"parts"`   // 206
+	Encoded     int64 `json:"encoded"` // with a Content-Encoding
 	Heads       int64 `json:"heads"`
 	Unjudged    int64 `json:"unjudged"` // HEAD answers with an ETag no reader has seen
 
@@ -98,8 +100,8 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 		r.Seconds, r.Load.Pages, r.Load.Size, r.Load.Readers, r.Load.Committers)
 	fmt.Fprintf(&b, "  reads       %d (%.0f/s): %d hits, %d misses, %d collapsed, %d bypasses, %d files (%d absent)\n",
 		r.Reads, float64(r.Reads)/r.Seconds, r.Hits, r.Misses, r.Collapsed, r.Bypasses, r.Files, r.Absent)
-	fmt.Fprintf(&b, "              %d answered 304, %d HEAD (%d unjudged), hit ratio %.2f %%\n",
-		r.NotModified, r.Heads, r.Unjudged, 100*r.HitRatio())
+	fmt.Fprintf(&b, "              %d answered 304, %d 206, %d encoded, %d HEAD (%d unjudged), hit ratio %.2f %%\n",
+		r.NotModified, r.Parts, r.Encoded, r.Heads, r.Unjudged, 100*r.HitRatio())
 	fmt.Fprintf(&b, "  commits     %d (%.0f/s)\n", r.Commits, float64(r.Commits)/r.Seconds)
 	if r.Kills > 0 || r.Excused > 0 || r.Unsettled > 0 {
 		fmt.Fprintf(&b, "  fault       %d kills, %d requests excused, %d commits unsettled\n", r.Kills, r.Excused, r.Unsettled)
@@ -107,7 +109,7 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	fmt.Fprintf(&b, "  in silence  %d pages verified\n", r.Verified)
 	fmt.Fprintf(&b, "  latency     read %s\n              commit %s\n              invalidation %s\n", r.Read, r.Commit, r.Invalidation)
 	fmt.Fprintf(&b, "  violations  %d stale (%d versions, %.2f %% of commits), %d torn, %d survivors, %d phantoms, %d uncacheable, %d failures, %d flaws\n",
-		r.Stale, r.Outdated, 100*float64(r.Outdated)/float64(max(1, r.Commits)), r.Torn, r.Survivors, r.Phantoms, r.Uncacheable, r.Failures, r.Flaws)
+		r.Stale, r.Outdated, r.StaleVersions(), r.Torn, r.Survivors, r.Phantoms, r.Uncacheable, r.Failures, r.Flaws)
 	for _, e := range r.Examples {
 		fmt.Fprintf(&b, "    %s\n", e)
 	}

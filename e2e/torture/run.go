@@ -24,7 +24,7 @@ type run struct {
 	up   sync.RWMutex // held shared by each read of a file, exclusively while the target is started
 
 	counts struct {
-		reads, notModified, heads, unjudged, commits, kills, verified, excused, unsettled atomic.Int64
+		reads, notModified, parts, encoded, heads, unjudged, commits, kills, verified, excused, unsettled atomic.Int64
 
 		from map[From]*atomic.Int64 // never changed
 	}
@@ -132,7 +132,7 @@ func (r *run) failed(page int, err error) {
 	switch {
 	case errors.Is(err, ErrTorn):
 		r.ledger.report(torn, "page %d: %v", page, err)
-	case r.Fault != nil:
+	case r.Fault != nil && !errors.Is(err, errDenied):
 		r.counts.excused.Add(1)
 	default:
 		r.ledger.report(failure, "page %d: %v", page, err)
@@ -149,6 +149,12 @@ func (r *run) count(a Answer) {
 	}
 	if a.NotModified {
 		r.counts.notModified.Add(1)
+	}
+	if a.Part {
+		r.counts.parts.Add(1)
+	}
+	if a.Encoding != "" {
+		r.counts.encoded.Add(1)
 	}
 	if a.Ask.Method == "HEAD" {
 		r.counts.heads.Add(1)
@@ -318,7 +324,7 @@ func (r *run) report() *Report {
 		Load: r.Load, Seconds: r.seconds,
 		Reads: c.reads.Load(), Hits: c.from[Hit].Load(), Misses: c.from[Miss].Load(), Collapsed: c.from[Collapsed].Load(),
 		Bypasses: c.from[Bypass].Load(), Files: c.from[File].Load(), Absent: c.from[Absent].Load(),
-		NotModified: c.notModified.Load(), Heads: c.heads.Load(), Unjudged: c.unjudged.Load(),
+		NotModified: c.notModified.Load(), Parts: c.parts.Load(), Encoded: c.encoded.Load(), Heads: c.heads.Load(), Unjudged: c.unjudged.Load(),
 		Commits: c.commits.Load(), Kills: c.kills.Load(), Verified: c.verified.Load(), Repeated: r.etags.repeated.Load(),
 		Excused: c.excused.Load(), Unsettled: c.unsettled.Load(),
 		Read: r.readLatency.percentiles(), Commit: r.commitLatency.percentiles(), Invalidation: r.invalidationLatency.percentiles(),

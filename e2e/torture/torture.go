@@ -60,6 +60,8 @@ type Answer struct {
 	From        From
 	Ask         Ask // as it was asked for
 	NotModified bool
+	Part        bool   // a 206
+	Encoding    string // of its body, if it has one
 }
 
 // From says how an answer came about.

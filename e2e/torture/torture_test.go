@@ -51,7 +51,7 @@ func TestRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, n := range map[string]int64{
-		"hits": r.Hits, "misses": r.Misses, "304s": r.NotModified, "HEADs": r.Heads, "commits": r.Commits,
+		"hits": r.Hits, "misses": r.Misses, "304s": r.NotModified, "206s": r.Parts, "encoded answers": r.Encoded, "HEADs": r.Heads, "commits": r.Commits,
 	} {
 		if n == 0 {
 			t.Errorf("the run had no %s", what)
@@ -76,6 +76,7 @@ func TestWrong(t *testing.T) {
 		{"keeps twins", wrong{keepTwins: true}, isStale, "Accept-Encoding: gzip"},
 		{"304 for an older version", wrong{etagOnce: true}, isStale, "If-None-Match"},
 		{"HEAD of an older version", wrong{headOld: true}, isTorn, "HEAD"},
+		{"a part of another version than If-Range names", wrong{partOld: true}, isTorn, "is answered with a part of version"},
 		{"loses invalidations", wrong{lose: 60}, isStale, ""},
 		{"leaves pages old", wrong{lose: 60}, func(r *Report) int64 { return r.Survivors }, "in silence"},
 		{"shows what was never committed", wrong{ahead: true}, func(r *Report) int64 { return r.Phantoms }, "has only"},
@@ -221,6 +222,30 @@ func TestSiteBody(t *testing.T) {
 				t.Errorf("page %d version %d is read as %d, %v", page, version, got, err)
 			}
 		}
+	}
+}
+
+// A part tells its version wherever it begins and ends, and whether it is all of that version.
+func TestReadPart(t *testing.T) {
+	s := Site{Pages: 64, Size: 3000}
+	body, other := s.Body(7, 12), s.Body(7, 13)
+	for first := 0; first+minPart <= len(body); first += 11 { // 57 bytes to the line, so that it begins everywhere
+		for _, length := range []int{minPart, minPart + 1, 500} {
+			part := body[first:min(len(body), first+length)]
+			if got, err := s.ReadPart(7, first, part); err != nil || got != 12 {
+				t.Fatalf("%d bytes from %d are read as version %d, %v", len(part), first, got, err)
+			}
+			mixed := append(part[:len(part)-20:len(part)-20], other[first+len(part)-20:][:20]...)
+			if _, err := s.ReadPart(7, first, mixed); !errors.Is(err, ErrTorn) && !bytes.Equal(mixed, part) {
+				t.Fatalf("a mixture of %d bytes from %d: %v", len(part), first, err)
+			}
+			if _, err := s.ReadPart(8, first, part); !errors.Is(err, ErrTorn) {
+				t.Fatalf("another page's: %v", err)
+			}
+		}
+	}
+	if _, err := s.ReadPart(7, 5, body[5:50]); !errors.Is(err, ErrTorn) {
+		t.Errorf("too short: %v", err)
 	}
 }
 

@@ -1,0 +1,5 @@
+//go:build e2e && !soak
+
+package front
+
+const rounds = 4_000 // targets compared
