@@ -75,7 +75,8 @@ func TestWrong(t *testing.T) {
 		{"publishes without a claim", wrong{publishAlways: true}, isStale, "after the invalidation of"},
 		{"keeps twins", wrong{keepTwins: true}, isStale, "Accept-Encoding: gzip"},
 		{"304 for an older version", wrong{etagOnce: true}, isStale, "If-None-Match"},
-		{"HEAD of an older version", wrong{headOld: true}, isTorn, "HEAD"},
+		// Torn, if its headers are of two versions; stale, if what they agree on was invalidated before. A run ends with the first.
+		{"HEAD of an older version", wrong{headOld: true}, func(r *Report) int64 { return r.Torn + r.Stale }, "HEAD"},
 		{"a part of another version than If-Range names", wrong{partOld: true}, isTorn, "is answered with a part of version"},
 		{"loses invalidations", wrong{lose: 60}, isStale, ""},
 		{"leaves pages old", wrong{lose: 60}, func(r *Report) int64 { return r.Survivors }, "in silence"},
