@@ -3,7 +3,6 @@
 package running
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -11,27 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cachesrv/cachesrv/e2e/program"
 )
 
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "running")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "cachesrv")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/cachesrv/cachesrv/cmd/cachesrv").CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("build: %v\n%s", err, out))
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { program.Main(m, &binary) }
 
 // patience bounds what must happen soon.
 const patience = 30 * time.Second
@@ -43,7 +31,7 @@ type unit struct {
 	addr     string   // of the site
 	socket   *os.File // nil: the program listens itself
 	watchdog time.Duration
-	log      output
+	log      program.Log
 
 	notify *net.UnixConn
 	said   chan string // one message at a time
@@ -179,24 +167,4 @@ func run(t testing.TB, args ...string) string {
 		t.Fatalf("cachesrv %q: %v\n%s", args, err, out)
 	}
 	return string(out)
-}
-
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.b.Len() < 1<<20 {
-		o.b.Write(p)
-	}
-	return len(p), nil
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
